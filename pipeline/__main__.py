@@ -1,0 +1,218 @@
+"""The one command line: `python -m pipeline VERB`.
+
+It only dispatches: each verb calls one function, and a user's mistake becomes one line and exit code 2.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import UserError, unknown
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="GAN Foundry: from an objective's formula to a row in the paper. Stages are run by `make study`, "
+    "`dvc repro` or `snakemake --cores all`; each can be run alone with the verbs below.",
+)
+ROOT = Path()
+
+BenchmarkName = Annotated[str, typer.Argument(help="a benchmark of params.yaml")]
+VariantName = Annotated[str, typer.Argument(help="a variant of params.yaml")]
+
+
+def _one_thread() -> None:
+    """One thread per job, jobs in parallel: faster on few cores, and results do not depend on the cores."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@app.command()
+def plan() -> None:
+    """Resolve params.yaml and objectives.yaml into one checked file per run."""
+    from pipeline.plan import write_plan
+    from pipeline.provenance import record_stage
+
+    with record_stage("plan", ROOT):
+        runs = write_plan(ROOT)
+    print(f"plan: {len(runs)} runs")
+
+
+@app.command()
+def fetch(dataset: Annotated[str, typer.Argument(help="a benchmark's data set")]) -> None:
+    """Fetch or make a data set, and verify it."""
+    from pipeline.data.fetch import fetch as run
+    from pipeline.provenance import record_stage
+
+    with record_stage(f"fetch@{dataset}", ROOT):
+        run(dataset, ROOT)
+
+
+@app.command()
+def features(dataset: Annotated[str, typer.Argument(help="a benchmark's data set")]) -> None:
+    """Train the classifier whose features FID, KID, precision and recall use."""
+    from pipeline.metrics.features import train_features
+    from pipeline.provenance import record_stage
+
+    _one_thread()
+    with record_stage(f"features@{dataset}", ROOT):
+        train_features(dataset, ROOT)
+
+
+@app.command()
+def theory() -> None:
+    """Exact results, without a trained network."""
+    from pipeline.provenance import record_stage
+    from pipeline.theory import run
+
+    _one_thread()
+    with record_stage("theory", ROOT):
+        run(ROOT)
+
+
+@app.command()
+def train(benchmark: BenchmarkName, variant: VariantName) -> None:
+    """Train one variant on one benchmark, all seeds at once; a killed training resumes."""
+    from pipeline.provenance import record_stage
+    from pipeline.training import train as run
+
+    _one_thread()
+    with record_stage(f"train@{benchmark}-{variant}", ROOT):
+        run(benchmark, variant, ROOT)
+
+
+@app.command()
+def evaluate(benchmark: BenchmarkName, variant: VariantName) -> None:
+    """Measure one trained run."""
+    from pipeline.evaluate import evaluate as run
+    from pipeline.provenance import record_stage
+
+    _one_thread()
+    with record_stage(f"evaluate@{benchmark}-{variant}", ROOT):
+        run(benchmark, variant, ROOT)
+
+
+@app.command()
+def aggregate() -> None:
+    """Collect all runs into reports/results, with intervals over seeds."""
+    from pipeline.aggregate import aggregate as run
+    from pipeline.provenance import record_stage
+
+    _one_thread()
+    with record_stage("aggregate", ROOT):
+        run(ROOT)
+
+
+@app.command()
+def claims() -> None:
+    """Judge each claim by the criterion fixed in claims.yaml."""
+    from pipeline.claims import write_claims
+    from pipeline.provenance import record_stage
+
+    with record_stage("claims", ROOT):
+        write_claims(ROOT)
+
+
+@app.command()
+def figures() -> None:
+    """Draw every figure from reports/results."""
+    from pipeline.figures import write_figures
+    from pipeline.provenance import record_stage
+
+    with record_stage("figures", ROOT):
+        write_figures(ROOT)
+
+
+@app.command()
+def paper() -> None:
+    """Build reports/paper.pdf and reports/paper.html from one source."""
+    from pipeline.paper import write_paper
+    from pipeline.provenance import record_stage
+
+    with record_stage("paper", ROOT):
+        write_paper(ROOT)
+
+
+@app.command()
+def provenance() -> None:
+    """Record versions, commit, hardware and times of the stages that ran here."""
+    from pipeline.provenance import write_provenance
+
+    write_provenance(ROOT)
+
+
+@app.command()
+def track() -> None:
+    """Mirror the result files to MLflow; running it twice adds nothing."""
+    from pipeline.tracking import track as run
+
+    run(ROOT)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="port on 127.0.0.1")] = 5000) -> None:
+    """Show the runs in the MLflow UI on 127.0.0.1."""
+    from pipeline.tracking import track as run
+    from pipeline.tracking import ui as serve
+
+    run(ROOT)
+    serve(ROOT, port)
+
+
+@app.command()
+def objective(
+    name: Annotated[str, typer.Argument(help="an objective of objectives.yaml")],
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """Print an objective's derivation: given, derived, and each check with its result."""
+    from pipeline.config import OBJECTIVES
+    from pipeline.objectives.report import print_objective
+
+    print_objective(name, as_json, ROOT / OBJECTIVES)
+
+
+@app.command()
+def scale(
+    name: Annotated[str, typer.Argument(help="a scale of params.yaml: smoke, laptop or paper")],
+) -> None:
+    """Set the `scale:` line of params.yaml."""
+    from pipeline.config import PARAMS, load_params
+
+    path = ROOT / PARAMS
+    known = load_params(path).scales
+    if name not in known:
+        raise unknown("scale", name, known, PARAMS)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"(?m)^scale:\s*\w+", f"scale: {name}", text, count=1), encoding="utf-8")
+
+
+@app.command()
+def study(
+    jobs: Annotated[int, typer.Option(min=0, help="stages at once; 0: one per processor core")] = 0,
+) -> None:
+    """Run everything that is stale, show progress, mirror to MLflow, say where the paper is."""
+    from pipeline.study import run_study
+
+    run_study(ROOT, jobs or (os.cpu_count() or 1))
+
+
+def main() -> None:
+    """Entry point: exit code 2 and one line for a user's mistake, 130 when interrupted."""
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; run it again to go on where it stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
