@@ -1,0 +1,255 @@
+"""What must hold for an objective to be one, each checked on a grid in float64 with its number and place.
+
+An `Objective` runs these when it is built and refuses to exist if one fails, so a mistake in a formula is a
+message with the offending r and not a training that goes nowhere.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import sympy as sp
+import torch
+from torch import Tensor
+
+from pipeline.objectives.formulas import Domain, Formulas, R, U, V
+from pipeline.objectives.lowering import Lowered, lower, stable_sigmoid
+from pipeline.objectives.stable import opened
+
+# Six decades to either side of p = q: ratios that trained critics do meet.
+R_GRID: Final = torch.logspace(-6, 6, 241, dtype=torch.float64)
+V_GRID: Final = torch.linspace(-50, 50, 201, dtype=torch.float64)
+# Where float64 still tells sigmoid(v) from 0 and 1, and every r of three decades is reached.
+V_INNER: Final = torch.linspace(-30, 30, 121, dtype=torch.float64)
+
+# Relative to the terms that cancel, in float64 (eps 2e-16): omega = 1/(1 + r) holds r = 1e-6 to 1e-10 only.
+RELATIVE: Final = 1e-8
+
+
+@dataclass(frozen=True)
+class Check:
+    """One condition: what must hold, the number found, where it was worst, and whether it held."""
+
+    name: str
+    statement: str
+    passed: bool
+    value: float
+    at: str
+
+    def describe(self) -> str:
+        return f"{self.statement}; found {self.value:.4g} at {self.at}"
+
+
+def run_checks(formulas: Formulas) -> Iterator[Check]:
+    """Every check that applies, in the order in which one failure explains the next.
+
+    Lazy: a caller that stops at the first failure never evaluates what depends on it.
+    """
+    if formulas.f is not None:
+        yield from _f_checks(formulas.f)
+    yield from _activation_checks(formulas)
+    if formulas.omega is not None:
+        yield from _omega_checks(formulas, formulas.omega)
+        yield from _divergence_checks(formulas)
+    yield from _loss_checks(formulas)
+
+
+def _worst(
+    name: str, statement: str, margin: Tensor, place: Callable[[int], str], value: Tensor | None = None
+) -> Check:
+    """The check that every `margin` is positive; `nan` counts as the worst. `value` is what is reported."""
+    index = int(torch.where(margin.isnan(), -torch.inf, margin).argmin())
+    shown = margin if value is None else value
+    return Check(name, statement, bool(margin[index] > 0), float(shown[index]), place(index))
+
+
+def _at(symbol: str, grid: Tensor) -> Callable[[int], str]:
+    return lambda index: f"{symbol} = {float(grid[index]):.6g}"
+
+
+def _f_checks(f: sp.Expr) -> Iterator[Check]:
+    second = lower(sp.diff(f, U, 2), U)(R_GRID)
+    yield _worst("f_convex", "f is strictly convex: f''(u) > 0", second, _at("u", R_GRID))
+    at_one = float(f.subs(U, 1))
+    yield Check("f_at_one", "f(1) = 0 after the shift", abs(at_one) < 1e-12, at_one, "u = 1")
+
+
+def _activation_checks(formulas: Formulas) -> Iterator[Check]:
+    t = lower(formulas.activation, V)(V_INNER)
+    low, high = float(formulas.domain.low), float(formulas.domain.high)
+    inside = torch.minimum(t - low, high - t)
+    yield _worst(
+        "activation_domain",
+        f"the activation lies in Omega = ({low:g}, {high:g})",
+        inside,
+        _at("v", V_INNER),
+        t,
+    )
+    slope = lower(sp.diff(formulas.activation, V), V)(V_INNER)
+    direction = slope[V_INNER.numel() // 2].sign()
+    yield _worst(
+        "activation_monotone",
+        "the activation is strictly monotone in v",
+        slope * direction,
+        _at("v", V_INNER),
+        slope,
+    )
+
+
+def _omega_checks(formulas: Formulas, omega: sp.Expr) -> Iterator[Check]:
+    """Omega, monotone, reached, second order, stationarity, inverse, global maximum."""
+    t, domain = formulas.t, formulas.domain
+    best = lower(omega, R)(R_GRID)
+    at_r = _at("r", R_GRID)
+    inside = torch.minimum(best - float(domain.low), float(domain.high) - best)
+    yield _worst("omega_domain", "omega(r) lies in Omega", inside, at_r, best)
+    slope = lower(sp.diff(omega, R), R)(R_GRID)
+    direction = slope[R_GRID.numel() // 2].sign()
+    yield _worst("omega_monotone", "omega is strictly monotone in r", slope * direction, at_r, slope)
+    yield _reach(formulas, best)
+
+    rho = lower(sp.diff(formulas.psi, t), t)(best)
+    phi_slope = lower(sp.diff(formulas.phi, t), t)(best)
+    yield _worst("second_order", "rho(omega(r)) omega'(r) > 0", rho * slope, at_r)
+    residual = (phi_slope + R_GRID * rho).abs() / (phi_slope.abs() + R_GRID * rho.abs())
+    yield _worst(
+        "stationarity",
+        "phi'(omega(r)) + r psi'(omega(r)) = 0, relative to its terms",
+        RELATIVE - residual,
+        at_r,
+        residual,
+    )
+    if formulas.omega_inverse is not None:
+        back = (lower(formulas.omega_inverse, t)(best) / R_GRID - 1).abs()
+        yield _worst(
+            "inverse", "the inverse of omega gives r back, relative to r", RELATIVE - back, at_r, back
+        )
+    yield _maximum(formulas, best)
+
+
+def _reach(formulas: Formulas, best: Tensor) -> Check:
+    ends = lower(formulas.activation, V)(torch.tensor([-30.0, 30.0], dtype=torch.float64)).sort().values
+    needed = (R_GRID > 1e-3) & (R_GRID < 1e3)
+    margin = torch.minimum(best - ends[0], ends[1] - best)[needed]
+    return _worst(
+        "activation_reach",
+        "the activation reaches omega(r) for r in (0.001, 1000)",
+        margin,
+        _at("r", R_GRID[needed]),
+        best[needed],
+    )
+
+
+def _domain_grid(domain: Domain) -> Tensor:
+    """Points of Omega (N,), close to its finite ends and 50 far from them."""
+    line = torch.linspace(-20, 20, 801, dtype=torch.float64)
+    if domain.is_line:
+        return 2.5 * line
+    low, high = float(domain.low), float(domain.high)
+    if domain.high == sp.oo:
+        return low + torch.exp(line)
+    if domain.low == -sp.oo:
+        return high - torch.exp(line)
+    return low + (high - low) * stable_sigmoid(line)
+
+
+def _maximum(formulas: Formulas, best: Tensor) -> Check:
+    """J(t) = phi(t) + r psi(t) is nowhere on Omega above J(omega(r))."""
+    phi, psi = lower(formulas.phi, formulas.t), lower(formulas.psi, formulas.t)
+    chosen = slice(40, 201, 5)  # r from 1e-4 to 1e4
+    r, t = R_GRID[chosen, None], _domain_grid(formulas.domain)
+    top = phi(best[chosen, None]) + r * psi(best[chosen, None])
+    scale = phi(best[chosen, None]).abs() + r * psi(best[chosen, None]).abs() + 1e-3
+    excess = ((phi(t) + r * psi(t) - top) / scale).nan_to_num(nan=torch.inf, neginf=-torch.inf)
+    highest, where = excess.max(dim=1)
+    return _worst(
+        "maximum",
+        "omega(r) is the global maximum of phi(t) + r psi(t) on Omega, relative excess",
+        RELATIVE - highest,
+        lambda index: f"r = {float(r[index, 0]):.6g}, t = {float(t[where[index]]):.6g}",
+        highest,
+    )
+
+
+def _divergence_checks(formulas: Formulas) -> Iterator[Check]:
+    d: sp.Expr = formulas.divergence
+    at_one = float(d.subs(R, 1))
+    yield Check("divergence_at_one", "d(1) = 0", abs(at_one) < 1e-12, at_one, "r = 1")
+    at_r = _at("r", R_GRID)
+    # r^2 d''(r) against its size in the neighbourhood: rounding of a linear d must not read as concave.
+    curvature = lower(sp.diff(d, R, 2), R)(R_GRID) * R_GRID**2
+    values = lower(d, R)(R_GRID)
+    tolerance = 1e-12 * (1 + values.abs() + R_GRID)
+    convex = _worst("divergence", "d is convex: r^2 d''(r) >= 0", curvature + tolerance, at_r, curvature)
+    if convex.passed:
+        yield convex
+        return
+    slope = float(sp.diff(d, R).subs(R, 1))
+    normalised = values - slope * (R_GRID - 1)
+    yield _worst(
+        "divergence",
+        f"d is not convex (r^2 d'' = {convex.value:.3g} at {convex.at}), but d(r) - d(1) - d'(1)(r - 1) >= 0",
+        normalised + tolerance,
+        at_r,
+        normalised,
+    )
+
+
+def _loss_checks(formulas: Formulas) -> Iterator[Check]:
+    """The computed form equals the formula; finite in float32 with its gradient; orientation."""
+    moderate = torch.linspace(-5, 5, 41, dtype=torch.float64)
+    for name, loss in formulas.losses.items():
+        plain, stable = lower(opened(loss), V)(moderate), lower(formulas.stable_losses[name], V)(moderate)
+        gap = (plain - stable).abs() / (1 + plain.abs())
+        yield _worst(
+            f"stable_{name}",
+            f"the {name.replace('_', ' ')} loss as computed equals its formula",
+            1e-12 - gap,  # float64 on |v| <= 5, where neither form loses more than three digits
+            _at("v", moderate),
+            gap,
+        )
+    for name, loss in formulas.stable_losses.items():
+        statement = f"the {name.replace('_', ' ')} loss depends on v"
+        yield Check(f"depends_{name}", statement, loss.has(V), float(sp.diff(loss, V).subs(V, 0)), "v = 0")
+        yield _finite(name, lower(loss, V))
+    yield _orientation(formulas)
+
+
+def _finite(name: str, loss: Lowered) -> Check:
+    v = V_GRID.float().requires_grad_()
+    with torch.enable_grad():
+        value = loss(v)
+        (slope,) = torch.autograd.grad(value.sum(), v)
+    size = torch.maximum(value.detach().abs(), slope.abs())
+    margin = torch.where(size.isfinite(), 1.0, -1.0)
+    return _worst(
+        f"finite_{name}",
+        f"the {name.replace('_', ' ')} loss and its gradient are finite in float32 for |v| <= 50",
+        margin if bool((margin < 0).any()) else 1 / (1 + size),  # the largest, where all are finite
+        _at("v", V_GRID),
+        size,
+    )
+
+
+def real_is_high(formulas: Formulas) -> bool:
+    """Whether the best raw output v is higher where p/q is: omega falls in r as the activation rises in v."""
+    activation_rises = bool(sp.diff(formulas.activation, V).subs(V, 0) > 0)
+    if formulas.omega is None:
+        return activation_rises
+    return bool(sp.diff(formulas.omega, R).subs(R, 1) < 0) == activation_rises
+
+
+def _orientation(formulas: Formulas) -> Check:
+    """Read off the loss, not off omega: what the critic gains on real data as v rises."""
+    centre = sp.Integer(0) if formulas.omega is None else formulas.omega.subs(R, 1)
+    rises = 1.0 if bool(sp.diff(formulas.activation, V).subs(V, 0) > 0) else -1.0
+    gain = rises * float(sp.diff(formulas.phi, formulas.t).subs(formulas.t, centre))
+    high = real_is_high(formulas)
+    return Check(
+        "orientation",
+        f"the critic is high on {'real' if high else 'fake'}: its value on real data "
+        f"{'rises' if high else 'falls'} with v",
+        (gain > 0) == high and gain != 0,
+        gain,
+        "r = 1",
+    )

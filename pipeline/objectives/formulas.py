@@ -1,0 +1,109 @@
+"""The symbols of one objective as SymPy expressions, and what follows from them without further choice.
+
+`p` is the data density, `q` the generated one, `r = q/p`, `u = 1/r`, `t` in Omega the critic's output, `v` in
+R the network's raw output, `t = activation(v)`. The critic maximises `E_p[phi(t)] + E_q[psi(t)]`, the
+generator minimises `E_q[beta(t)]`; `omega(r)` is the critic's best t, and
+
+    d(r) = alpha(omega(r)) + r beta(omega(r)) - (the same at r = 1),
+
+so that the generator faces `int p d(q/p)` up to a constant (Basioti & Moustakides 2020, arXiv 2002.00865).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import sympy as sp
+
+from pipeline.objectives.stable import opened, stable_form, stable_form_positive
+
+R: Final = sp.Symbol("r", positive=True)
+U: Final = sp.Symbol("u", positive=True)
+V: Final = sp.Symbol("v", real=True)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Omega, the open interval (low, high) of the critic's output."""
+
+    low: sp.Expr
+    high: sp.Expr
+
+    @property
+    def is_line(self) -> bool:
+        return bool(self.low == -sp.oo and self.high == sp.oo)
+
+    @property
+    def symbol(self) -> sp.Symbol:
+        """`t`, knowing its sign where Omega fixes it: SymPy simplifies logarithms and powers by it."""
+        if self.low.is_nonnegative:
+            return sp.Symbol("t", positive=True)
+        if self.high.is_nonpositive:
+            return sp.Symbol("t", negative=True)
+        return sp.Symbol("t", real=True)
+
+    @property
+    def default_activation(self) -> sp.Expr:
+        """An increasing map of R onto Omega: v, low + exp(v), high - exp(-v), or a scaled sigmoid."""
+        if self.is_line:
+            return V
+        if self.high == sp.oo:
+            return self.low + sp.exp(V)
+        if self.low == -sp.oo:
+            return self.high - sp.exp(-V)
+        return self.low + (self.high - self.low) / (1 + sp.exp(-V))
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """One objective's mathematics. `omega`, its inverse and `f` are None where the construction has none."""
+
+    domain: Domain
+    activation: sp.Expr
+    phi: sp.Expr
+    psi: sp.Expr
+    beta: sp.Expr
+    alpha: sp.Expr
+    omega: sp.Expr | None = None
+    omega_inverse: sp.Expr | None = None
+    f: sp.Expr | None = None
+    f_star: sp.Expr | None = None
+
+    @property
+    def t(self) -> sp.Symbol:
+        return self.domain.symbol
+
+    @cached_property
+    def divergence(self) -> sp.Expr | None:
+        """d(r), with d(1) = 0."""
+        if self.omega is None:
+            return None
+        raw = (self.alpha + R * self.beta).subs(self.t, self.omega)
+        raw = stable_form_positive(raw.doit(), R)
+        return raw - sp.expand_log(sp.simplify(raw.subs(R, 1)), force=True)
+
+    @cached_property
+    def equilibrium_value(self) -> sp.Expr:
+        """phi(omega(1)) + psi(omega(1)), the critic's value when q = p."""
+        if self.omega is None:
+            return sp.Integer(0)
+        value = (self.phi + self.psi).subs(self.t, self.omega.subs(R, 1))
+        return sp.expand_log(sp.simplify(value.doit()), force=True)
+
+    @cached_property
+    def losses(self) -> dict[str, sp.Expr]:
+        """The losses as functions of v, as composed: -phi(a(v)), -psi(a(v)) and beta(a(v))."""
+        terms = {"critic_real": -self.phi, "critic_fake": -self.psi, "generator": self.beta}
+        return {name: term.subs(self.t, self.activation) for name, term in terms.items()}
+
+    @cached_property
+    def stable_losses(self) -> dict[str, sp.Expr]:
+        """The same losses in the form that is computed."""
+        return {name: stable_form(term, V) for name, term in self.losses.items()}
+
+
+def tidy(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
+    """An equal expression in exp and log, in the form the stable rewriting chooses: for reading."""
+    if symbol == R:
+        return stable_form_positive(expression, R)
+    return opened(stable_form(expression, symbol))

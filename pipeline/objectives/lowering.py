@@ -1,0 +1,234 @@
+"""From SymPy expressions of one symbol to nested closures of torch operations.
+
+Nothing is compiled or executed as text: a walk over the expression tree picks one torch function per node.
+`lower` is called when an objective is built; what it returns runs in every training step.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import sympy as sp
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.objectives.stable import sigmoid, softplus
+
+Lowered = Callable[[Tensor], Tensor]
+
+_NODES, _WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(64))
+
+
+class _Sigmoid(torch.autograd.Function):
+    """1/(1 + exp(-x)) with derivative s(x) s(-x): torch's y (1 - y) is 0 in float32 from x = 17 on."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.sigmoid(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return gradients[0] * stable_sigmoid(x) * stable_sigmoid(-x)
+
+
+class _Tanh(torch.autograd.Function):
+    """tanh with derivative 4 s(2x) s(-2x), for the same reason."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.tanh(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return gradients[0] * 4 * stable_sigmoid(2 * x) * stable_sigmoid(-2 * x)
+
+
+class _Antiderivative(torch.autograd.Function):
+    """The integral of `integrand` from `start` to x by Gauss-Legendre quadrature; its derivative is exact."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, integrand: Lowered, start: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.integrand = integrand
+        half = (x.double() - start)[..., None] / 2
+        values = integrand(start + half * (1 + _NODES.to(x.device)))
+        return (half * values * _WEIGHTS.to(x.device)).sum(-1).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        return gradients[0] * ctx.integrand(x), None, None
+
+
+def stable_sigmoid(x: Tensor) -> Tensor:
+    """1/(1 + exp(-x)), differentiable any number of times without cancellation. Any shape."""
+    return _Sigmoid.apply(x)  # type: ignore[no-any-return]
+
+
+def stable_softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)). Any shape.
+
+    torch replaces it by x beyond `threshold`, with an error of exp(-threshold): at the default 20 that shows
+    in float64, at 40 it is below its resolution.
+    """
+    return functional.softplus(x, threshold=40.0)
+
+
+def stable_tanh(x: Tensor) -> Tensor:
+    """tanh(x), differentiable any number of times without cancellation. Any shape."""
+    return _Tanh.apply(x)  # type: ignore[no-any-return]
+
+
+_FUNCTIONS: Final[dict[Any, Lowered]] = {
+    sp.exp: torch.exp,
+    sp.log: torch.log,
+    sp.Abs: torch.abs,
+    sp.sign: torch.sign,
+    sp.tanh: stable_tanh,
+    softplus: stable_softplus,
+    sigmoid: stable_sigmoid,
+}
+
+
+def lower(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
+    """The function symbol -> expression on tensors of any shape and float type; constants are broadcast.
+
+    Raises:
+        NotImplementedError: the expression holds something that no formula of the whitelist leads to.
+    """
+    if expression.is_number:
+        value = float(expression)
+        return lambda x: torch.full_like(x, value)
+    return _node(expression, symbol)
+
+
+def _node(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
+    if expression == symbol:
+        return lambda x: x
+    if expression.is_Add:
+        return _sum(expression, symbol)
+    if expression.is_Mul:
+        return _product(expression, symbol)
+    if expression.is_Pow or isinstance(expression, sp.exp):
+        return _power(expression, symbol)
+    if isinstance(expression, sp.log) and expression.args[0].is_Add:
+        constant, rest = expression.args[0].as_coeff_Add()
+        if constant == 1:
+            inner = _node(rest, symbol)
+            return lambda x: torch.log1p(inner(x))
+    if isinstance(expression, sp.Integral):
+        return _integral(expression, symbol)
+    if expression.func in _FUNCTIONS:
+        function, argument = _FUNCTIONS[expression.func], _node(expression.args[0], symbol)
+        return lambda x: function(argument(x))
+    raise NotImplementedError(f"no torch operation for {expression.func.__name__}")
+
+
+def _sum(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
+    constant, rest = expression.as_independent(symbol, as_Add=True)
+    terms = [term.as_coeff_Mul() for term in sp.Add.make_args(rest)]
+    terms.sort(key=lambda pair: (pair[0] != 1, sp.default_sort_key(pair[1])))
+    offset = float(constant)
+    for place, (number, term) in enumerate(terms):
+        if constant + number == 0 and isinstance(term, sp.exp):  # c exp(y) - c, exact near y = 0
+            terms[place], offset = (number, sp.Function("expm1")(term.args[0])), 0.0
+            break
+    (first_number, first), *others = terms
+    head = _scaled(first_number, _term(first, symbol))
+    tails = [(float(number), _term(term, symbol)) for number, term in others]
+
+    def evaluate(x: Tensor) -> Tensor:
+        total = head(x)
+        for scale, tail in tails:
+            total = torch.add(total, tail(x), alpha=scale)
+        return total + offset if offset else total
+
+    return evaluate
+
+
+def _term(term: sp.Expr, symbol: sp.Symbol) -> Lowered:
+    if term.func == sp.Function("expm1"):
+        inner = _node(term.args[0], symbol)
+        return lambda x: torch.expm1(inner(x))
+    return _node(term, symbol)
+
+
+def _scaled(number: sp.Expr, function: Lowered) -> Lowered:
+    if number == 1:
+        return function
+    if number == -1:
+        return lambda x: -function(x)
+    scale = float(number)
+    return lambda x: scale * function(x)
+
+
+def _product(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
+    constant, rest = expression.as_independent(symbol, as_Add=False)
+    factors = list(sp.Mul.make_args(rest))
+    logs = [factor for factor in factors if isinstance(factor, sp.log)]
+    if logs and len(factors) > 1:
+        return _scaled(constant, _times_log(factors, logs[0], symbol))
+    above = [_node(factor, symbol) for factor in factors if not _divides(factor)]
+    below = [_node(1 / factor, symbol) for factor in factors if _divides(factor)]
+    if not above:
+        bottom, scale = _chain(below), float(constant)
+        return lambda x: scale / bottom(x)
+    top = _chain(above)
+    if not below:
+        return _scaled(constant, top)
+    under = _chain(below)
+    return _scaled(constant, lambda x: top(x) / under(x))
+
+
+def _times_log(factors: list[sp.Expr], log: sp.Expr, symbol: sp.Symbol) -> Lowered:
+    """g log(y) with the limit 0 where g = 0: r log(r) and r log(1 + 1/r) are 0 at r = 0, not nan."""
+    outer = _node(sp.Mul(*(factor for factor in factors if factor is not log)), symbol)
+    constant, rest = log.args[0].as_coeff_Add()
+    if constant == 1:
+        shifted = _node(rest, symbol)
+        return lambda x: torch.special.xlog1py(outer(x), shifted(x))
+    argument = _node(log.args[0], symbol)
+    return lambda x: torch.xlogy(outer(x), argument(x))
+
+
+def _divides(factor: sp.Expr) -> bool:
+    return bool(factor.is_Pow and factor.exp.is_number and factor.exp.is_negative)
+
+
+def _chain(functions: list[Lowered]) -> Lowered:
+    first, *others = functions
+
+    def evaluate(x: Tensor) -> Tensor:
+        result = first(x)
+        for other in others:
+            result = result * other(x)
+        return result
+
+    return evaluate if others else first
+
+
+def _power(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
+    base, exponent = expression.as_base_exp()
+    if not exponent.has(symbol):
+        inner, power = _node(base, symbol), float(exponent)
+        if exponent == -1:
+            return lambda x: torch.reciprocal(inner(x))
+        if exponent == sp.Rational(1, 2):
+            return lambda x: torch.sqrt(inner(x))
+        if exponent == 2:
+            return lambda x: torch.square(inner(x))
+        return lambda x: torch.pow(inner(x), power)
+    argument = _node(exponent if base == sp.E else exponent * sp.log(base), symbol)
+    return lambda x: torch.exp(argument(x))
+
+
+def _integral(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
+    """An antiderivative that has no closed form: Integral(g(s), (s, start, upper(symbol)))."""
+    dummy, start, upper = expression.limits[0]
+    integrand, end, origin = lower(expression.function, dummy), lower(upper, symbol), float(start)
+    return lambda x: _Antiderivative.apply(end(x), integrand, origin)

@@ -1,0 +1,146 @@
+"""The one type of a GAN objective: checked when it is built, frozen afterwards.
+
+Families of objectives are functions that return an `Objective` (`pipeline.objectives.constructions`); there
+are no subclasses, and nothing outside this package asks which objective it holds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, final
+
+import sympy as sp
+from torch import Tensor
+
+from pipeline.errors import UserError
+from pipeline.objectives.checks import Check, real_is_high, run_checks
+from pipeline.objectives.formulas import Formulas, R, V
+from pipeline.objectives.lowering import Lowered, lower
+from pipeline.objectives.stable import stable_form, stable_form_positive
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Objective:
+    """A GAN objective: the critic maximises `E_p phi(t) + E_q psi(t)`, the generator minimises `E_q beta(t)`.
+
+    The functions of t, r and v take and return tensors of any shape, float32 or float64, and differentiate
+    any number of times. The losses take the critic's raw output v and are computed in a form whose value and
+    gradient keep full relative accuracy for |v| <= 50 in float32.
+
+    Args:
+        name: its key in objectives.yaml.
+        construction: the family that derived it.
+        title: its name in the paper.
+        citation: where it was published.
+        spec: the plain mapping that `objective_from_spec(name, spec)` rebuilds it from.
+        formulas: the mathematics.
+        needs_lipschitz: whether it is a distance only over Lipschitz critics.
+        where: the file, for messages.
+
+    Raises:
+        UserError: a check fails; names the objective, the condition, the number and the offending r, t or v.
+    """
+
+    name: str
+    construction: str
+    title: str
+    citation: str
+    spec: Mapping[str, Any]
+    formulas: Formulas
+    needs_lipschitz: bool = False
+    where: str = ""
+    real_is_high: bool = field(init=False)
+    equilibrium_value: float = field(init=False)
+    checks: tuple[Check, ...] = field(init=False)
+    _functions: Mapping[str, Lowered] = field(init=False)
+
+    def __post_init__(self) -> None:
+        passed = []
+        for check in run_checks(self.formulas):
+            if not check.passed:
+                place = f"{self.where}: " if self.where else ""
+                raise UserError(f"{place}objective {self.name!r} is inconsistent: {check.describe()}")
+            passed.append(check)
+        derived = {
+            "checks": tuple(passed),
+            "real_is_high": real_is_high(self.formulas),
+            "equilibrium_value": float(self.formulas.equilibrium_value),
+            "_functions": _lowered(self.formulas),
+        }
+        for attribute, value in derived.items():
+            object.__setattr__(self, attribute, value)
+
+    def phi(self, t: Tensor) -> Tensor:
+        """What the critic gains on real data at output t."""
+        return self._functions["phi"](t)
+
+    def psi(self, t: Tensor) -> Tensor:
+        """What the critic gains on fake data at output t."""
+        return self._functions["psi"](t)
+
+    def beta(self, t: Tensor) -> Tensor:
+        """What the generator loses on fake data at output t."""
+        return self._functions["beta"](t)
+
+    def activation(self, v: Tensor) -> Tensor:
+        """t in Omega from the network's raw output v."""
+        return self._functions["activation"](v)
+
+    def omega(self, r: Tensor) -> Tensor:
+        """The best t where q/p = r. Raises UserError where the objective has none."""
+        return self._derived("omega")(r)
+
+    def divergence(self, r: Tensor) -> Tensor:
+        """d(r) with d(1) = 0: the generator's objective at the best critic is `int p d(q/p)` + a constant.
+
+        Raises UserError where the objective has none.
+        """
+        return self._derived("divergence")(r)
+
+    def density_ratio(self, t: Tensor) -> Tensor:
+        """p/q where t is the best output: 1/omega^-1(t). Raises UserError where the objective has none."""
+        return self._derived("density_ratio")(t)
+
+    def critic_loss(self, v_real: Tensor, v_fake: Tensor) -> Tensor:
+        """`-(mean phi(t_real) + mean psi(t_fake))`, (S, B) and (S, B) -> (S,)."""
+        functions = self._functions
+        return functions["critic_real"](v_real).mean(-1) + functions["critic_fake"](v_fake).mean(-1)
+
+    def generator_loss(self, v_fake: Tensor) -> Tensor:
+        """`mean beta(t_fake)`, (S, B) -> (S,)."""
+        return self._functions["generator"](v_fake).mean(-1)
+
+    def _derived(self, quantity: str) -> Lowered:
+        return self._functions.get(quantity) or self._refuse(quantity)
+
+    def _refuse(self, quantity: str) -> NoReturn:
+        raise UserError(
+            f"objective {self.name!r} has no {quantity.replace('_', ' ')}: an integral probability metric "
+            "depends on p - q and on the class of critics, not on the ratio q/p at a point"
+        )
+
+    def __repr__(self) -> str:
+        return f"Objective({self.name!r}, {self.construction})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Closures cannot be pickled; the spec rebuilds them.
+        from pipeline.objectives.catalogue import objective_from_spec
+
+        return objective_from_spec, (self.name, dict(self.spec))
+
+
+def _lowered(formulas: Formulas) -> dict[str, Lowered]:
+    """Every function of the objective as torch closures, in its stable form."""
+    t = formulas.t
+    functions = {
+        "activation": lower(stable_form(formulas.activation, V), V),
+        **{name: lower(stable_form(getattr(formulas, name), t), t) for name in ("phi", "psi", "beta")},
+        **{name: lower(loss, V) for name, loss in formulas.stable_losses.items()},
+    }
+    if formulas.omega is not None:
+        functions["omega"] = lower(stable_form_positive(formulas.omega, R), R)
+        functions["divergence"] = lower(formulas.divergence, R)
+    if formulas.omega_inverse is not None:
+        ratio = sp.powsimp(sp.cancel(1 / formulas.omega_inverse))
+        functions["density_ratio"] = lower(stable_form(ratio, t), t)
+    return functions
