@@ -1,0 +1,151 @@
+"""S multilayer perceptrons evaluated as one: parameters (S, ...), inputs (S, B, in).
+
+    h_0 = x,  h_l = a(h_{l-1} W_l + b_l),  output h_L = o(h_{L-1} W_L + b_L)
+
+All parameters lie in one flat buffer, their gradients in another of the same layout: an optimiser sees one
+tensor, and the closed-form backward pass writes where the optimiser reads. Against autograd it saves the
+graph, the unused gradients and one kernel launch per parameter (see benchmarks/).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipeline.seeds import Purpose, streams
+
+Activation = Literal["relu", "leaky_relu", "tanh", "linear"]
+LEAK = 0.2  # slope of leaky_relu below zero, as in DCGAN
+# Element-wise kernels treat the last few elements of a buffer apart; the buffers are padded to this many
+# elements so that no parameter's rounding depends on how many seeds stand in the stack.
+ALIGNMENT = 64
+
+
+class StackedMLP:
+    """S perceptrons of equal shape.
+
+    `sizes` = (inputs, widths..., outputs). Initialised as torch.nn.Linear: W and b uniform on
+    +-1/sqrt(fan_in), each seed from its own stream.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        hidden: Activation,
+        output: Activation,
+        seeds: tuple[int, ...],
+        purpose: Purpose,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.sizes = tuple(sizes)
+        self.activations: list[Activation] = [hidden] * (len(sizes) - 2) + [output]
+        self.shapes = [
+            shape
+            for inputs, outputs in zip(self.sizes[:-1], self.sizes[1:], strict=True)
+            for shape in ((len(seeds), inputs, outputs), (len(seeds), 1, outputs))
+        ]
+        count = sum(math.prod(shape) for shape in self.shapes)
+        padded = -(-count // ALIGNMENT) * ALIGNMENT
+        self.flat = torch.zeros(padded, device=device, dtype=dtype)
+        self.flat.grad = torch.zeros_like(self.flat)
+        self.parameters = self._views(self.flat)
+        self.gradients = self._views(self.flat.grad)
+        self._initialise(seeds, purpose)
+
+    @property
+    def parameters_per_seed(self) -> int:
+        return sum(math.prod(shape[1:]) for shape in self.shapes)
+
+    def _views(self, flat: Tensor) -> list[Tensor]:
+        """W_1 (S, in, out), b_1 (S, 1, out), W_2, ... as views of a flat buffer."""
+        views, start = [], 0
+        for shape in self.shapes:
+            stop = start + math.prod(shape)
+            views.append(flat[start:stop].view(shape))
+            start = stop
+        return views
+
+    def _initialise(self, seeds: tuple[int, ...], purpose: Purpose) -> None:
+        for index, generator in enumerate(streams(seeds, purpose)):
+            for layer, inputs in enumerate(self.sizes[:-1]):
+                for parameter in self.parameters[2 * layer : 2 * layer + 2]:
+                    draw = torch.rand(parameter.shape[1:], generator=generator, dtype=torch.float64)
+                    parameter[index].copy_((2 * draw - 1) / math.sqrt(inputs))
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """[x, h_1, ..., h_L]: what `backward` needs. (S, B, in) -> L + 1 tensors (S, B, width)."""
+        out = [x]
+        for layer, activation in enumerate(self.activations):
+            weight, bias = self.parameters[2 * layer : 2 * layer + 2]
+            out.append(_activate_in_place(torch.baddbmm(bias, out[-1], weight), activation))
+        return out
+
+    def backward(
+        self, layers: list[Tensor], upstream: Tensor, *, parameters: bool = True, inputs: bool = False
+    ) -> Tensor:
+        """Given dL/dh_L (S, B, out), write dL/dW and dL/db into `gradients`, and return dL/dx if `inputs`.
+
+        dL/dz_l = dL/dh_l * a'(z_l);  dL/dW_l = h_{l-1}^T dL/dz_l;  dL/dh_{l-1} = dL/dz_l W_l^T.
+        Gradients are overwritten, not added to. Without `inputs` the returned tensor is dL/dz_1.
+        """
+        for layer in range(len(self.activations) - 1, -1, -1):
+            upstream = _through_activation(upstream, layers[layer + 1], self.activations[layer])
+            if parameters:
+                weight_gradient, bias_gradient = self.gradients[2 * layer : 2 * layer + 2]
+                torch.bmm(layers[layer].mT, upstream, out=weight_gradient)
+                torch.sum(upstream, 1, keepdim=True, out=bias_gradient)
+            if layer or inputs:
+                upstream = torch.bmm(upstream, self.parameters[2 * layer].mT)
+        return upstream
+
+    def __call__(self, x: Tensor, parameters: Sequence[Tensor] | None = None) -> Tensor:
+        """The output (S, B, out), differentiable any number of times in x and in `parameters`."""
+        parameters = self.parameters if parameters is None else parameters
+        for layer, activation in enumerate(self.activations):
+            x = _activate(torch.baddbmm(parameters[2 * layer + 1], x, parameters[2 * layer]), activation)
+        return x
+
+    def gradient_norms(self) -> Tensor:
+        """Euclidean norm of each seed's whole gradient, (S,)."""
+        squares = [gradient.square().sum(dim=(1, 2)) for gradient in self.gradients]
+        return torch.stack(squares).sum(0).sqrt()
+
+    def all_finite(self) -> Tensor:
+        """Whether each seed's parameters are all finite, (S,)."""
+        return torch.stack([p.isfinite().all(2).all(1) for p in self.parameters]).all(0)
+
+    def state(self, prefix: str) -> dict[str, Tensor]:
+        """By name: PREFIX.weight_1 (S, in, out), PREFIX.bias_1 (S, 1, out), PREFIX.weight_2, ..."""
+        kinds = ("weight", "bias")
+        return {
+            f"{prefix}.{kinds[index % 2]}_{index // 2 + 1}": parameter.detach().cpu().contiguous().clone()
+            for index, parameter in enumerate(self.parameters)
+        }
+
+
+def _activate(z: Tensor, activation: Activation) -> Tensor:
+    if activation == "relu":
+        return torch.relu(z)
+    if activation == "leaky_relu":
+        return torch.nn.functional.leaky_relu(z, LEAK)
+    return torch.tanh(z) if activation == "tanh" else z
+
+
+def _activate_in_place(z: Tensor, activation: Activation) -> Tensor:
+    if activation == "relu":
+        return z.relu_()
+    if activation == "leaky_relu":
+        return torch.nn.functional.leaky_relu_(z, LEAK)
+    return z.tanh_() if activation == "tanh" else z
+
+
+def _through_activation(upstream: Tensor, output: Tensor, activation: Activation) -> Tensor:
+    """dL/dz from dL/dh and h = a(z): each derivative is a function of the output alone."""
+    if activation == "relu":
+        return torch.ops.aten.threshold_backward(upstream, output, 0)
+    if activation == "leaky_relu":
+        return torch.ops.aten.leaky_relu_backward(upstream, output, LEAK, True)
+    return torch.ops.aten.tanh_backward(upstream, output) if activation == "tanh" else upstream

@@ -1,0 +1,362 @@
+"""Training: one visible loop, all seeds of a run at once (the seed axis S is first everywhere).
+
+Per generator update (Goodfellow et al. 2014, Algorithm 1): `critic_steps` updates of the critic, then one of
+the generator against the updated critic. Under `latents: shared` the last critic update and the generator
+update see the same fakes, one pass of the generator less; `latents: fresh` draws new ones, as Algorithm 1.
+A seed whose losses or parameters stop being finite is recorded as diverged, with its step; the others go on.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from pipeline.backend import choose_device, prepare_cpu
+from pipeline.checkpoint import digest, load_checkpoint, save_checkpoint
+from pipeline.config import DigitsData, GradientPenalty, RunPlan
+from pipeline.data.files import json_bytes, write_atomic
+from pipeline.data.images import load_images, to_uint8, to_unit
+from pipeline.data.mixtures import load_mixture
+from pipeline.networks import StackedMLP
+from pipeline.objectives import Objective, objective_from_spec
+from pipeline.penalties import add_penalty_gradient, clip_weights, penalty_points
+from pipeline.plan import DATA, RUNS, WORK, load_run, run_path
+from pipeline.seeds import stream, streams
+
+BLOCK = 32  # generator updates whose random numbers are drawn at once
+LOGGED_STEPS = 100
+CHECKPOINT_SECONDS = 30.0
+QUANTITIES = (
+    "critic_loss",
+    "generator_loss",
+    "generator_gradient_norm",
+    "critic_gradient_norm",
+    "value_estimate",
+    "penalty",
+)
+
+RealSampler = Callable[[int, torch.Generator], Tensor]  # (count, generator) -> (count, D) float32
+Progress = Callable[[int, int], None]  # (updates done, updates in all)
+
+
+def train(benchmark: str, variant: str, root: Path) -> None:
+    """Train one run of the study and write runs/BENCHMARK/VARIANT/.
+
+    Resumes from .work/checkpoints/ when a training of the same plan was killed. Raises UserError for an
+    unknown run, missing or corrupt data, and a corrupt checkpoint.
+    """
+    plan = load_run(benchmark, variant, root)
+    route = prepare_cpu()
+    device = choose_device()
+    sampler, dimensions = _real_sampler(plan, root / DATA / benchmark)
+    checkpoint = root / WORK / "checkpoints" / f"{plan.name}.safetensors"
+    training = Training(plan, sampler, dimensions, device)
+    training.run(checkpoint, _progress_file(root / WORK / "progress" / f"train@{plan.name}.json"))
+    write_run(training, run_path(root, RUNS, benchmark, variant), route)
+    checkpoint.unlink(missing_ok=True)
+
+
+@dataclass
+class Block:
+    """The random numbers of BLOCK generator updates, each seed's drawn from its own streams.
+
+    real (BLOCK, critic_steps, S, B, D), latent (BLOCK, critic_steps [+ 1 if fresh], S, B, Z),
+    mix (BLOCK, critic_steps, S, B, 1) for a gradient penalty, else None.
+    """
+
+    real: Tensor
+    latent: Tensor
+    mix: Tensor | None
+
+
+class Training:
+    """The state of one run: S generators and critics, their optimisers, random streams and records."""
+
+    def __init__(
+        self, plan: RunPlan, sampler: RealSampler, dimensions: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.plan, self.sampler, self.dimensions, self.device = plan, sampler, dimensions, device
+        self.objective: Objective = objective_from_spec(plan.objective, plan.objective_spec)
+        # A stack of one takes another matrix product, with other rounding: a lone seed trains twice.
+        self.stack = plan.seeds if len(plan.seeds) > 1 else plan.seeds * 2
+        setting, recipe = plan.setting, plan.recipe
+        self.generator = StackedMLP(
+            (setting.latent, *setting.generator.widths, dimensions),
+            setting.generator.activation,
+            setting.generator.output,
+            self.stack,
+            "generator_weights",
+            device,
+        )
+        self.critic = StackedMLP(
+            (dimensions, *setting.critic.widths, 1),
+            setting.critic.activation,
+            "linear",
+            self.stack,
+            "critic_weights",
+            device,
+        )
+        clip_weights(recipe.penalty, self.critic)
+        self.generator_optimiser = _adam(self.generator, recipe.generator_learning_rate, recipe.betas)
+        self.critic_optimiser = _adam(self.critic, recipe.critic_learning_rate, recipe.betas)
+        self.data_streams = streams(self.stack, "data")
+        self.latent_streams = streams(self.stack, "latent")
+        self.penalty_streams = streams(self.stack, "penalty")
+        self.evaluation_latent = self._evaluation_latent()
+        self.updates = 0
+        self.finite_updates = torch.zeros(len(self.stack), dtype=torch.int64, device=device)
+        self.finite = torch.ones(len(self.stack), dtype=torch.bool, device=device)
+        self.logged: list[tuple[int, Tensor]] = []  # (generator updates done, (Q, S))
+        self.samples: list[tuple[int, Tensor]] = []  # (generator updates done, (S, N, D))
+
+    def run(self, checkpoint: Path | None = None, progress: Progress = lambda done, total: None) -> None:
+        """Train to the end of the plan, resuming from `checkpoint` if it holds an earlier part."""
+        plan_digest = digest(self.plan)
+        if checkpoint is not None:
+            self._restore(load_checkpoint(checkpoint, plan_digest))
+        total = self.plan.generator_updates
+        log_every = max(1, total // LOGGED_STEPS)
+        sample_at = {round(total * (i + 1) / self.plan.checkpoints) for i in range(self.plan.checkpoints)}
+        saved = time.monotonic()
+        while self.updates < total:
+            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save_checkpoint(checkpoint, self._tensors(), plan_digest)
+                saved = time.monotonic()
+            progress(self.updates, total)
+            block = self.draw_block()
+            for index in range(min(BLOCK, total - self.updates)):
+                logging = (self.updates + 1) % log_every == 0 or self.updates + 1 == total
+                record = self.step(block, index, logging)
+                self.updates += 1
+                if record is not None:
+                    self.logged.append((self.updates, record))
+                if self.updates in sample_at:
+                    self.samples.append((self.updates, self._sample()))
+        progress(total, total)
+
+    def step(self, block: Block, index: int, logging: bool) -> Tensor | None:
+        """One generator update with its critic updates; the logged quantities (Q, S) if `logging`."""
+        recipe = self.plan.recipe
+        for critic_step in range(recipe.critic_steps):
+            real, latent = block.real[index, critic_step], block.latent[index, critic_step]
+            generator_layers = self.generator.layers(latent)
+            mix = block.mix[index, critic_step] if block.mix is not None else None
+            critic_loss, penalty = self._critic_update(real, generator_layers[-1], mix)
+            critic_norm = self._optimise(self.critic, self.critic_optimiser, logging)
+            clip_weights(recipe.penalty, self.critic)
+        if recipe.latents == "fresh":
+            generator_layers = self.generator.layers(block.latent[index, -1])
+        generator_loss = self._generator_update(generator_layers)
+        generator_norm = self._optimise(self.generator, self.generator_optimiser, logging)
+
+        self.finite &= torch.isfinite(critic_loss + generator_loss)
+        self.finite_updates += self.finite
+        if not logging:
+            return None
+        value = -critic_loss - self.objective.equilibrium_value
+        if penalty is None:
+            penalty = torch.zeros_like(critic_loss)
+        rows = (critic_loss, generator_loss, generator_norm, critic_norm, value, penalty)
+        return torch.stack(rows).cpu().double()
+
+    def _critic_update(self, real: Tensor, fake: Tensor, mix: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Fill the critic's gradients from one pass over real and fake; (loss, penalty), each (S,)."""
+        penalty = self.plan.recipe.penalty
+        layers = self.critic.layers(torch.cat([real, fake], 1))
+        v = layers[-1].squeeze(-1).requires_grad_()
+        loss = self.objective.critic_loss(v[:, : real.shape[1]], v[:, real.shape[1] :])
+        (slope,) = torch.autograd.grad(loss.sum(), v)
+        self.critic.backward(layers, slope.unsqueeze(-1))
+        points = penalty_points(penalty, real, fake, mix)
+        added = None if points is None else add_penalty_gradient(penalty, self.critic, points)
+        return loss.detach(), added
+
+    def _generator_update(self, generator_layers: list[Tensor]) -> Tensor:
+        """Fill the generator's gradients through the critic, whose own are not needed; the loss (S,)."""
+        layers = self.critic.layers(generator_layers[-1])
+        v = layers[-1].squeeze(-1).requires_grad_()
+        loss = self.objective.generator_loss(v)
+        (slope,) = torch.autograd.grad(loss.sum(), v)
+        slope = self.critic.backward(layers, slope.unsqueeze(-1), parameters=False, inputs=True)
+        self.generator.backward(generator_layers, slope)
+        return loss.detach()
+
+    @staticmethod
+    def _optimise(network: StackedMLP, optimiser: torch.optim.Adam, logging: bool) -> Tensor | None:
+        norms = network.gradient_norms() if logging else None
+        optimiser.step()
+        return norms
+
+    def diverged(self) -> dict[int, int]:
+        """{seed: generator updates it completed with finite losses}, for the seeds that diverged."""
+        steps = self.finite_updates.tolist()
+        lost = (~self.finite).tolist()
+        return {seed: steps[i] for i, seed in enumerate(self.plan.seeds) if lost[i]}
+
+    def draw_block(self) -> Block:
+        recipe, seeds = self.plan.recipe, len(self.stack)
+        steps, batch, latent = recipe.critic_steps, recipe.batch, self.plan.setting.latent
+        draws = steps + (recipe.latents == "fresh")
+        real = torch.empty(BLOCK, steps, seeds, batch, self.dimensions)
+        latents = torch.empty(BLOCK, draws, seeds, batch, latent)
+        mix = (
+            torch.empty(BLOCK, steps, seeds, batch, 1)
+            if isinstance(recipe.penalty, GradientPenalty)
+            else None
+        )
+        for i in range(seeds):
+            flat = self.sampler(BLOCK * steps * batch, self.data_streams[i])
+            real[:, :, i] = flat.view(BLOCK, steps, batch, self.dimensions)
+            latents[:, :, i] = torch.randn(BLOCK, draws, batch, latent, generator=self.latent_streams[i])
+            if mix is not None:
+                mix[:, :, i] = torch.rand(BLOCK, steps, batch, 1, generator=self.penalty_streams[i])
+        move = lambda x: x.to(self.device, non_blocking=True)  # noqa: E731
+        return Block(move(real), move(latents), None if mix is None else move(mix))
+
+    def _evaluation_latent(self) -> Tensor:
+        """The latents (S, N, Z) behind every saved sample: fixed, so that training shows as movement."""
+        shape = (self.plan.setting.evaluation_samples, self.plan.setting.latent)
+        draws = [torch.randn(shape, generator=stream(seed, "evaluation")) for seed in self.stack]
+        return torch.stack(draws).to(self.device)
+
+    def _sample(self) -> Tensor:
+        """Fakes (S, N, D) of the generators as they are; NaN for seeds that diverged."""
+        self.finite &= self.generator.all_finite() & self.critic.all_finite()
+        fake = self.generator.layers(self.evaluation_latent)[-1].cpu()
+        fake[~self.finite.cpu()] = torch.nan
+        return fake
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """The whole state, by name, for a checkpoint."""
+        tensors = {
+            "updates": torch.tensor(self.updates),
+            "finite": self.finite,
+            "finite_updates": self.finite_updates,
+            "generator": self.generator.flat,
+            "critic": self.critic.flat,
+            "logged_steps": torch.tensor([step for step, _ in self.logged], dtype=torch.int64),
+            "sample_steps": torch.tensor([step for step, _ in self.samples], dtype=torch.int64),
+        }
+        tensors |= {f"logged.{i}": record for i, (_, record) in enumerate(self.logged)}
+        tensors |= {f"samples.{i}": fakes for i, (_, fakes) in enumerate(self.samples)}
+        for name, optimiser in self._optimisers().items():
+            for key, value in next(iter(optimiser.state.values()), {}).items():
+                tensors[f"{name}.{key}"] = value
+        for name, generators in self._random_streams().items():
+            tensors[name] = torch.stack([generator.get_state() for generator in generators])
+        return tensors
+
+    def _restore(self, tensors: dict[str, Tensor] | None) -> None:
+        if tensors is None:
+            return
+        self.updates = int(tensors["updates"])
+        self.finite.copy_(tensors["finite"])
+        self.finite_updates.copy_(tensors["finite_updates"])
+        self.generator.flat.copy_(tensors["generator"])
+        self.critic.flat.copy_(tensors["critic"])
+        self.logged = [(int(s), tensors[f"logged.{i}"]) for i, s in enumerate(tensors["logged_steps"])]
+        self.samples = [(int(s), tensors[f"samples.{i}"]) for i, s in enumerate(tensors["sample_steps"])]
+        for name, optimiser in self._optimisers().items():
+            parameter = optimiser.param_groups[0]["params"][0]
+            keys = [key for key in tensors if key.startswith(f"{name}.")]
+            optimiser.state[parameter] = {
+                key.removeprefix(f"{name}."): tensors[key].to(parameter.device) for key in keys
+            }
+        for name, generators in self._random_streams().items():
+            for generator, state in zip(generators, tensors[name], strict=True):
+                generator.set_state(state)
+
+    def _optimisers(self) -> dict[str, torch.optim.Adam]:
+        return {"generator_adam": self.generator_optimiser, "critic_adam": self.critic_optimiser}
+
+    def _random_streams(self) -> dict[str, list[torch.Generator]]:
+        return {
+            "data_streams": self.data_streams,
+            "latent_streams": self.latent_streams,
+            "penalty_streams": self.penalty_streams,
+        }
+
+
+def _adam(network: StackedMLP, learning_rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
+    return torch.optim.Adam([network.flat], lr=learning_rate, betas=betas, fused=True)
+
+
+def _real_sampler(plan: RunPlan, folder: Path) -> tuple[RealSampler, int]:
+    """(sampler of real data, D): fresh points of a mixture, or training images drawn with replacement."""
+    if isinstance(plan.setting.data, DigitsData):
+        images = to_unit(load_images(folder).train_images)
+
+        def draw(count: int, generator: torch.Generator) -> Tensor:
+            return images[torch.randint(len(images), (count,), generator=generator)]
+
+        return draw, images.shape[1]
+    return load_mixture(folder).sample, 2
+
+
+def _progress_file(path: Path) -> Progress:
+    """Write {"done", "total"} for whoever shows progress, at most twice a second."""
+    last = 0.0
+
+    def write(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 0.5 or done == total:
+            last = time.monotonic()
+            write_atomic(path, json.dumps({"done": done, "total": total}).encode())
+
+    return write
+
+
+def write_run(training: Training, folder: Path, route: str) -> None:
+    """runs/BENCHMARK/VARIANT/: weights, history, samples and meta, without times or hosts."""
+    plan, seeds = training.plan, training.plan.seeds
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = training.generator.state("generator") | training.critic.state("critic")
+    weights = {name: tensor[: len(seeds)].contiguous() for name, tensor in weights.items()}
+    write_atomic(folder / "weights.safetensors", safetensors.torch.save(weights))
+    history(training).to_parquet(folder / "history.parquet", index=False)
+    samples = torch.stack([fakes[: len(seeds)] for _, fakes in training.samples])
+    if isinstance(plan.setting.data, DigitsData):
+        samples = to_uint8(samples)
+    steps = torch.tensor([step for step, _ in training.samples])
+    write_atomic(folder / "samples.safetensors", safetensors.torch.save({"samples": samples, "steps": steps}))
+    meta = {
+        "benchmark": plan.benchmark,
+        "variant": plan.variant,
+        "objective": plan.objective,
+        "seeds": list(seeds),
+        "diverged": {str(seed): step for seed, step in training.diverged().items()},
+        "generator_updates": plan.generator_updates,
+        "critic_updates": plan.generator_updates * plan.recipe.critic_steps,
+        "device": str(training.device),
+        "fp32_route": route,
+        "parameters": {
+            "generator": training.generator.parameters_per_seed,
+            "critic": training.critic.parameters_per_seed,
+        },
+    }
+    write_atomic(folder / "meta.json", json_bytes(meta))
+
+
+def history(training: Training) -> pd.DataFrame:
+    """One row per seed and logged step; none at or after the step at which a seed diverged."""
+    diverged = training.diverged()
+    rows = [
+        {
+            "seed": seed,
+            "step": step,
+            **dict(zip(QUANTITIES, cast(list[float], record[:, i].tolist()), strict=True)),
+        }
+        for i, seed in enumerate(training.plan.seeds)
+        for step, record in training.logged
+        if step <= diverged.get(seed, step)
+    ]
+    return pd.DataFrame(rows, columns=["seed", "step", *QUANTITIES]).astype(
+        {"seed": "int64", "step": "int64"}
+    )

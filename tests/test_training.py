@@ -1,0 +1,329 @@
+"""Laws of the stacked training: seeds do not see each other, gradients are right, a killed run resumes."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from benchmarks.training import stacked_plan
+from pipeline import checkpoint as checkpoints
+from pipeline import training as training_module
+from pipeline.backend import prepare_cpu
+from pipeline.config import GradientPenalty, Penalty, RingData, RunPlan, WeightClipping, ZeroCenteredPenalty
+from pipeline.data.mixtures import ring
+from pipeline.errors import UserError
+from pipeline.networks import LEAK, Activation, StackedMLP
+from pipeline.penalties import add_penalty_gradient, clip_weights, penalty_points
+from pipeline.training import Training
+
+PENALTIES: list[Penalty] = [
+    GradientPenalty(kind="gradient_penalty", weight=10.0),
+    ZeroCenteredPenalty(kind="r1", weight=0.5),
+    ZeroCenteredPenalty(kind="r2", weight=0.5),
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _as_in_a_stage() -> None:
+    torch.set_num_threads(1)
+    prepare_cpu()
+
+
+def plan(seeds: tuple[int, ...], updates: int = 40, **recipe: object) -> RunPlan:
+    base = stacked_plan(width=32, batch=16)
+    return base.model_copy(
+        update={
+            "seeds": seeds,
+            "generator_updates": updates,
+            "checkpoints": 2,
+            "recipe": base.recipe.model_copy(update=recipe),
+            "setting": base.setting.model_copy(update={"evaluation_samples": 100}),
+        }
+    )
+
+
+def trained(run: RunPlan) -> Training:
+    data = run.setting.data
+    assert isinstance(data, RingData)
+    result = Training(run, ring(data).sample, 2)
+    result.run()
+    return result
+
+
+def weights(result: Training, seed: int) -> dict[str, Tensor]:
+    index = result.stack.index(seed)
+    state = result.generator.state("generator") | result.critic.state("critic")
+    return {name: tensor[index] for name, tensor in state.items()}
+
+
+def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("penalty", [None, *PENALTIES, WeightClipping(kind="weight_clipping", bound=0.1)])
+@pytest.mark.parametrize("stack", [(3,), (3, 5), tuple(range(8)), (7, 9, 3)])
+def test_a_seed_does_not_depend_on_its_stack(stack: tuple[int, ...], penalty: Penalty | None) -> None:
+    """Bit for bit: its weights, its history and its samples, alone, among others, at any place."""
+    recipe = {"penalty": penalty} if penalty else {}
+    alone, stacked = trained(plan((3, 4), **recipe)), trained(plan(stack, **recipe))
+    assert same(weights(alone, 3), weights(stacked, 3))
+    i, j = alone.stack.index(3), stacked.stack.index(3)
+    for (_, left), (_, right) in zip(alone.logged, stacked.logged, strict=True):
+        torch.testing.assert_close(left[:, i], right[:, j], rtol=0, atol=0)
+    for (_, left), (_, right) in zip(alone.samples, stacked.samples, strict=True):
+        assert torch.equal(left[i], right[j])
+
+
+def test_different_seeds_differ() -> None:
+    result = trained(plan((0, 1)))
+    assert not same(weights(result, 0), weights(result, 1))
+
+
+@pytest.mark.parametrize("latents", ["shared", "fresh"])
+@pytest.mark.parametrize("critic_steps", [1, 3])
+def test_against_a_plain_loop(latents: str, critic_steps: int) -> None:
+    """Ten updates of nn.Sequential and Adam on the same draws.
+
+    The products' order of summation differs, so float32 rounding (1e-7) grows with each Adam step, whose
+    first ones have the size of the learning rate whatever the gradient's: 1e-4 is a tenth of one step.
+    """
+    run = plan((0, 1), updates=10, latents=latents, critic_steps=critic_steps)
+    stacked = Training(run, ring(run.setting.data).sample, 2)  # type: ignore[arg-type]
+    plain_generator = sequential(stacked.generator, 1)
+    plain_critic = sequential(stacked.critic, 1)
+    generator_optimiser = torch.optim.Adam(plain_generator.parameters(), lr=1e-3, betas=(0.5, 0.9))
+    critic_optimiser = torch.optim.Adam(plain_critic.parameters(), lr=1e-3, betas=(0.5, 0.9))
+    block = stacked.draw_block()
+    for index in range(10):
+        stacked.step(block, index, logging=False)
+        for k in range(critic_steps):
+            fake = plain_generator(block.latent[index, k, 1])
+            critic_optimiser.zero_grad()
+            softplus = nn.functional.softplus
+            (
+                softplus(-plain_critic(block.real[index, k, 1])).mean()
+                + softplus(plain_critic(fake.detach())).mean()
+            ).backward()
+            critic_optimiser.step()
+        if latents == "fresh":
+            fake = plain_generator(block.latent[index, -1, 1])
+        generator_optimiser.zero_grad()
+        softplus(-plain_critic(fake)).mean().backward()
+        generator_optimiser.step()
+    for network, plain in ((stacked.generator, plain_generator), (stacked.critic, plain_critic)):
+        for ours, theirs in zip(network.parameters, plain.parameters(), strict=True):
+            expected = theirs.detach().T if theirs.ndim == 2 else theirs.detach()[None]
+            torch.testing.assert_close(ours[1], expected, rtol=0, atol=1e-4)
+
+
+def sequential(network: StackedMLP, index: int) -> nn.Sequential:
+    """One seed of a relu stack as torch's own layers."""
+    layers: list[nn.Module] = []
+    for layer in range(len(network.activations)):
+        weight, bias = network.parameters[2 * layer : 2 * layer + 2]
+        linear = nn.Linear(weight.shape[1], weight.shape[2])
+        linear.weight.data, linear.bias.data = weight[index].T.clone(), bias[index, 0].clone()
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+@pytest.mark.parametrize("output", ["linear", "tanh"])
+@pytest.mark.parametrize("hidden", ["relu", "leaky_relu", "tanh"])
+def test_closed_form_backward_is_autograds(hidden: Activation, output: Activation) -> None:
+    """In float64, where the two differ by rounding alone."""
+    network = StackedMLP((3, 8, 5, 2), hidden, output, (0, 1, 2), "critic_weights", dtype=torch.float64)
+    x = torch.randn(3, 16, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    upstream = torch.randn(3, 16, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    to_input = network.backward(network.layers(x), upstream, inputs=True)
+
+    leaves = [p.detach().requires_grad_() for p in network.parameters]
+    x.requires_grad_()
+    expected = torch.autograd.grad((network(x, leaves) * upstream).sum(), [x, *leaves])
+    torch.testing.assert_close(to_input, expected[0], rtol=1e-12, atol=1e-12)
+    for gradient, reference in zip(network.gradients, expected[1:], strict=True):
+        torch.testing.assert_close(gradient, reference, rtol=1e-12, atol=1e-12)
+    norms = torch.stack([g.square().sum((1, 2)) for g in expected[1:]]).sum(0).sqrt()
+    torch.testing.assert_close(network.gradient_norms(), norms)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=lambda p: p.kind)
+def test_penalty_against_differences(penalty: GradientPenalty | ZeroCenteredPenalty) -> None:
+    """Value from the definition on one seed; parameter gradient against central differences in float64.
+
+    tanh, so that the penalty is smooth; step 1e-6 leaves an error of about 1e-9 of the gradient's scale.
+    """
+    critic = StackedMLP((2, 6, 1), "tanh", "linear", (0, 1), "critic_weights", dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(2, 2, 16, 2, dtype=torch.float64, generator=generator)
+    mix = torch.rand(2, 16, 1, dtype=torch.float64, generator=generator)
+    points = penalty_points(penalty, real, fake, mix)
+    assert points is not None
+
+    def value(seed: int) -> Tensor:
+        x = points.detach().requires_grad_()
+        (slopes,) = torch.autograd.grad(critic(x).sum(), x)
+        if isinstance(penalty, GradientPenalty):
+            return penalty.weight * ((slopes[seed].norm(dim=1) - 1) ** 2).mean()
+        return penalty.weight / 2 * (slopes[seed] ** 2).sum(1).mean()
+
+    critic.flat.grad = critic.flat.grad.zero_() if critic.flat.grad is not None else None
+    added = add_penalty_gradient(penalty, critic, points)
+    torch.testing.assert_close(added, torch.stack([value(0), value(1)]))
+    step = 1e-6
+    for parameter, gradient in zip(critic.parameters, critic.gradients, strict=True):
+        for index in ((0, 0, 0), (1, 0, parameter.shape[2] - 1)):
+            keep = parameter[index].item()
+            parameter[index] = keep + step
+            above = value(index[0])
+            parameter[index] = keep - step
+            below = value(index[0])
+            parameter[index] = keep
+            torch.testing.assert_close(gradient[index], (above - below) / (2 * step), rtol=1e-5, atol=1e-7)
+
+
+def test_weight_clipping_bounds_every_critic_parameter() -> None:
+    penalty = WeightClipping(kind="weight_clipping", bound=0.05)
+    result = trained(plan((0, 1), penalty=penalty))
+    assert float(result.critic.flat.abs().max()) <= 0.05
+    assert float(result.generator.flat.abs().max()) > 0.05
+    result.critic.flat.fill_(1.0)
+    clip_weights(PENALTIES[0], result.critic)
+    assert float(result.critic.flat.max()) == 1.0
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("penalty", [None, PENALTIES[0]])
+def test_a_killed_training_resumes_to_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, penalty: Penalty | None
+) -> None:
+    monkeypatch.setattr(training_module, "CHECKPOINT_SECONDS", 0.0)
+    run = plan((0, 1, 2), updates=100, **({"penalty": penalty} if penalty else {}))
+    whole = trained(run)
+    path = tmp_path / "checkpoint.safetensors"
+    sampler = ring(run.setting.data).sample  # type: ignore[arg-type]
+
+    def kill(done: int, total: int) -> None:
+        if done >= 64:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        Training(run, sampler, 2).run(path, kill)
+    resumed = Training(run, sampler, 2)
+    started: list[int] = []
+    resumed.run(path, lambda done, total: started.append(done))
+    assert started[0] == 64
+    assert all(same(weights(whole, seed), weights(resumed, seed)) for seed in run.seeds)
+    assert [step for step, _ in whole.logged] == [step for step, _ in resumed.logged]
+    for (_, left), (_, right) in zip(
+        whole.logged + whole.samples, resumed.logged + resumed.samples, strict=True
+    ):
+        assert torch.equal(left, right)
+
+
+def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    checkpoints.save_checkpoint(path, {"x": torch.ones(1)}, checkpoints.digest(plan((0, 1))))
+    assert checkpoints.load_checkpoint(path, checkpoints.digest(plan((0, 2)))) is None
+    assert checkpoints.load_checkpoint(path, checkpoints.digest(plan((0, 1)))) is not None
+
+
+def test_a_corrupt_checkpoint_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    checkpoints.save_checkpoint(path, {"x": torch.ones(1000)}, "digest")
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UserError, match=r"corrupt checkpoint .* delete it"):
+        Training(plan((0, 1)), lambda n, g: torch.zeros(n, 2), 2).run(path)
+    assert path.exists()
+
+
+def test_a_diverged_seed_is_recorded_and_the_others_go_on() -> None:
+    run = plan((0, 1, 2), updates=60)
+    healthy = trained(run)
+    broken = Training(run, ring(run.setting.data).sample, 2)  # type: ignore[arg-type]
+    draw = broken.draw_block
+
+    def poison() -> training_module.Block:
+        block = draw()
+        if broken.updates == training_module.BLOCK:
+            block.real[5, :, 1] = torch.inf  # seed 1, at update 37
+        return block
+
+    broken.draw_block = poison  # type: ignore[method-assign]
+    broken.run()
+    assert broken.diverged() == {1: 37}
+    assert healthy.diverged() == {}
+    assert same(weights(healthy, 0), weights(broken, 0))
+    assert same(weights(healthy, 2), weights(broken, 2))
+    (_, middle), (_, last) = broken.samples
+    assert bool(middle.isfinite().all())
+    assert last[1].isnan().all()
+    assert bool(last[[0, 2]].isfinite().all())
+    history = training_module.history(broken)
+    assert history[history.seed == 1].step.max() == 37
+    assert history[history.seed == 0].step.max() == 60
+    assert bool(history.notna().all().all())
+
+
+def test_history_holds_what_it_says() -> None:
+    """value_estimate is the critic's value minus its value at p = q; norms are positive."""
+    result = trained(plan((0, 1), penalty=PENALTIES[1]))
+    history = training_module.history(result)
+    assert list(history.columns) == ["seed", "step", *training_module.QUANTITIES]
+    assert len(history) == 2 * 40
+    expected = -history.critic_loss - result.objective.equilibrium_value
+    pd.testing.assert_series_equal(history.value_estimate, expected, check_names=False)
+    assert (history[["generator_gradient_norm", "critic_gradient_norm", "penalty"]] > 0).all().all()
+
+
+def test_the_run_folder_is_byte_identical(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        training_module.write_run(trained(plan((0, 1))), tmp_path / name, "default")
+    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert files == ["history.parquet", "meta.json", "samples.safetensors", "weights.safetensors"]
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    samples = safetensors.torch.load_file(tmp_path / "a" / "samples.safetensors")
+    assert samples["samples"].shape == (2, 2, 100, 2)
+    assert samples["steps"].tolist() == [20, 40]
+    meta = json.loads((tmp_path / "a" / "meta.json").read_text())
+    assert meta["seeds"] == [0, 1]
+    assert meta["parameters"]["critic"] == 3 * 32 + 33 * 32 + 33
+
+
+def test_a_lone_seed_writes_one_seed(tmp_path: Path) -> None:
+    training_module.write_run(trained(plan((3,))), tmp_path, "default")
+    tensors = safetensors.torch.load_file(tmp_path / "weights.safetensors")
+    assert {tensor.shape[0] for tensor in tensors.values()} == {1}
+    assert set(pd.read_parquet(tmp_path / "history.parquet").seed) == {3}
+
+
+def test_leaky_slope_is_the_networks() -> None:
+    network = StackedMLP((1, 1, 1), "leaky_relu", "linear", (0, 1), "critic_weights")
+    network.flat.zero_()
+    network.parameters[0].fill_(1.0)
+    network.parameters[2].fill_(1.0)
+    assert network(torch.full((2, 16, 1), -1.0))[0, 0, 0].item() == pytest.approx(-LEAK)
+
+
+def test_the_float32_route_is_float32() -> None:
+    """Whatever route the probe chose, a product errs as float32 does, not as bfloat16 (1e-3)."""
+    prepare_cpu()
+    generator = torch.Generator().manual_seed(1)
+    left, right = torch.randn(4, 128, 96, generator=generator), torch.randn(4, 96, 64, generator=generator)
+    exact = left.double() @ right.double()
+    assert float((torch.bmm(left, right) - exact).abs().max() / exact.abs().max()) < 2e-5
+
+
+@pytest.mark.gpu
+def test_training_runs_on_a_gpu() -> None:
+    run = plan((0, 1))
+    result = Training(run, ring(run.setting.data).sample, 2, "cuda")  # type: ignore[arg-type]
+    result.run()
+    assert result.diverged() == {}
