@@ -1,0 +1,89 @@
+"""One judge per kind of data: samples of one seed -> every metric of the registry for that data."""
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pipeline.config import Benchmark, RingData
+from pipeline.data.images import Images, load_images
+from pipeline.data.mixtures import Mixture, load_mixture
+from pipeline.metrics import coverage, divergences
+from pipeline.metrics.features import Classifier, load_classifier
+from pipeline.metrics.fidelity import Fidelity
+from pipeline.metrics.registry import full_name
+from pipeline.metrics.streams import torch_generator
+
+
+class Judge(Protocol):
+    """`modes` is the number of modes or classes, `counted` the stem that says how many of them are kept."""
+
+    modes: int
+    counted: str
+
+    def measure(self, samples: Tensor) -> dict[str, float]:
+        """Samples (N, D) of one seed, as stored -> value per stem."""
+
+
+class MixtureJudge:
+    """Against a mixture's exact density. The N real points of KL(p || q) are the same for all samples."""
+
+    counted = "modes_tenth_share"
+
+    def __init__(self, mixture: Mixture, n: int, generator: torch.Generator) -> None:
+        self.modes = mixture.modes
+        self.mixture = mixture
+        self.partition = divergences.Partition(mixture)
+        reals = mixture.sample(n, generator)
+        self.reals = reals.double().numpy()
+        self.log_p_reals = mixture.log_density(reals).numpy()
+
+    def measure(self, samples: Tensor) -> dict[str, float]:
+        """float32 samples (N, 2)."""
+        fakes, log_p = samples.double().numpy(), self.mixture.log_density(samples).numpy()
+        return {
+            **coverage.samples_to_coverage(samples, self.mixture),
+            "jsd": divergences.samples_to_jsd(samples, self.partition),
+            "kl_forward": divergences.kl_from_data(fakes, self.reals, self.log_p_reals),
+            "kl_reverse": divergences.kl_to_data(fakes, log_p),
+        }
+
+
+class ImageJudge:
+    """Against the held-out images, in the features of a classifier that has not seen them."""
+
+    counted = "classes_covered"
+
+    def __init__(self, images: Images, classifier: Classifier) -> None:
+        self.modes = images.classes
+        self.classifier = classifier
+        labels = torch.bincount(images.test_labels, minlength=images.classes).double()
+        self.frequencies = labels / labels.sum()
+        self.fidelity = Fidelity(classifier.judge(images.test_images)[0])
+
+    def measure(self, samples: Tensor) -> dict[str, float]:
+        """uint8 samples (N, 64), N = number of held-out images."""
+        features, labels = self.classifier.judge(samples)
+        return {
+            **self.fidelity.measure(features),
+            **coverage.labels_to_coverage(labels, self.frequencies),
+        }
+
+
+def load_judge(benchmark: str, setting: Benchmark, root: Path) -> Judge:
+    """The judge of a benchmark, from data/ and features/. Raises UserError for missing or corrupt files."""
+    folder = root / "data" / benchmark
+    if isinstance(setting.data, RingData):
+        generator = torch_generator("reals", benchmark)
+        return MixtureJudge(load_mixture(folder), setting.evaluation_samples, generator)
+    images = load_images(folder)
+    return ImageJudge(images, load_classifier(root / "features" / benchmark, images.classes))
+
+
+def measure(judge: Judge, samples: Tensor, collapse_below: float) -> dict[str, float]:
+    """Samples (N, D) of one seed -> value per full metric name, `collapsed` included."""
+    values = judge.measure(samples)
+    kept = values[judge.counted] / judge.modes
+    named = {full_name(stem, len(samples)): value for stem, value in values.items()}
+    return {**named, "collapsed": float(kept < collapse_below)}
