@@ -151,6 +151,7 @@ def locked(folder: Path) -> dict:
     return yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
 
 
+@pytest.mark.slow
 def test_twelve_stages_at_once_run_once_each_without_a_lock_error(built: Path) -> None:
     lines = (built / ".work" / "executed.log").read_text().splitlines()
     ran = sorted(line.split()[:-1] for line in lines)
@@ -160,6 +161,7 @@ def test_twelve_stages_at_once_run_once_each_without_a_lock_error(built: Path) -
         assert "ERROR" not in log.read_text(), log.name
 
 
+@pytest.mark.slow
 def test_training_stages_share_the_gpus_and_others_get_none_assigned(built: Path) -> None:
     gpus: dict[str, set[str]] = {}
     for line in (built / ".work" / "executed.log").read_text().splitlines():
@@ -167,6 +169,7 @@ def test_training_stages_share_the_gpus_and_others_get_none_assigned(built: Path
     assert gpus == {"train": {"7", "9"}, "plan": {"7,9"}, "aggregate": {"7,9"}, "figures": {"7,9"}}
 
 
+@pytest.mark.slow
 def test_dvc_repro_leaves_the_same_lock_and_the_same_files(built: Path, blank: Path, tmp_path: Path) -> None:
     serial = tmp_path / "serial"
     shutil.copytree(blank, serial)
@@ -178,6 +181,7 @@ def test_dvc_repro_leaves_the_same_lock_and_the_same_files(built: Path, blank: P
         assert all((serial / path).read_bytes() == (built / path).read_bytes() for path in files)
 
 
+@pytest.mark.slow
 def test_nothing_changed_runs_nothing(project: Path) -> None:
     assert snakemake(project).returncode == 0
     assert json.loads((project / graph.SCHEDULE).read_text()) == []
@@ -185,6 +189,7 @@ def test_nothing_changed_runs_nothing(project: Path) -> None:
     assert executed(project) == []
 
 
+@pytest.mark.slow
 def test_a_change_reruns_what_follows_and_taking_it_back_runs_nothing(project: Path) -> None:
     """The change runs behind a launcher as on a cluster, which DVC must not see."""
     before = locked(project)
@@ -204,6 +209,7 @@ def test_a_change_reruns_what_follows_and_taking_it_back_runs_nothing(project: P
     assert locked(project) == before
 
 
+@pytest.mark.slow
 def test_a_removed_variant_is_gone_and_the_lock_holds_what_is_left(project: Path) -> None:
     write_params(project, variants=["a", "b"])
     assert snakemake(project).returncode == 0
@@ -216,6 +222,7 @@ def test_a_removed_variant_is_gone_and_the_lock_holds_what_is_left(project: Path
     assert "up to date" in dvc(project, "status").stdout
 
 
+@pytest.mark.slow
 def test_a_failed_stage_stops_the_run_with_its_own_line(project: Path) -> None:
     (project / "toy.py").write_text(TOY.replace("time.sleep(0.3)", "sys.exit('error: no such luck')"))
     write_params(project, b=6)
@@ -224,6 +231,7 @@ def test_a_failed_stage_stops_the_run_with_its_own_line(project: Path) -> None:
     assert "train@ring-b: no such luck (all of it: .work/logs/train@ring-b.log)" in answer.stderr
 
 
+@pytest.mark.slow
 def test_settings_that_plan_refuses_end_it_in_one_line(project: Path) -> None:
     write_params(project, variants=["bad"])
     answer = snakemake(project)
