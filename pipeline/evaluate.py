@@ -124,8 +124,9 @@ def history_rows(plan: RunPlan, history: pd.DataFrame) -> list[tuple[Any, ...]]:
     (NaN) have no row.
     """
     steps = np.unique(history["step"].to_numpy())
-    kept = np.unique(np.linspace(0, len(steps) - 1, HISTORY_STEPS).round().astype(int)) if len(steps) else []
-    chosen = history[history["step"].isin(steps[kept])].sort_values(["seed", "step"])
+    if len(steps) > HISTORY_STEPS:
+        steps = steps[np.linspace(0, len(steps) - 1, HISTORY_STEPS).round().astype(int)]
+    chosen = history[history["step"].isin(steps)].sort_values(["seed", "step"])
     quantities = sorted(set(history.columns) - {"seed", "step"})
     return [
         (plan.benchmark, plan.variant, row["seed"], row["step"], quantity, row[quantity])

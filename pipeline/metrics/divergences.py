@@ -45,8 +45,9 @@ class Partition:
     def __init__(self, mixture: Mixture) -> None:
         inner = [math.sqrt(-2 * math.log(1 - j / RINGS)) for j in range(1, RINGS)]
         survival = [1.0] + [1 - j / RINGS for j in range(1, RINGS)] + [math.exp(-(OUTSIDE**2) / 2)]
-        masses = -torch.tensor(survival, dtype=torch.float64).diff()
-        cells = torch.cat([(masses / SECTORS).repeat_interleave(SECTORS), torch.tensor([survival[-1]])])
+        beyond = torch.tensor(survival, dtype=torch.float64)
+        rings = -beyond.diff() / SECTORS
+        cells = torch.cat([rings.repeat_interleave(SECTORS), beyond[-1:]])
         self.mixture = mixture
         self.edges = torch.tensor([*inner, OUTSIDE], dtype=torch.float64)
         self.probabilities = (mixture.weights[:, None] * cells).flatten()

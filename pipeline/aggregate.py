@@ -1,0 +1,219 @@
+"""`aggregate`: every run of the study in one set of tables, reports/results/.
+
+The list of runs is plan/study.json, never a glob. Each random interval has a generator named by its own row,
+so that no number depends on which other runs the study has.
+"""
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config import RunPlan, StudyPlan
+from pipeline.data.files import json_bytes, write_atomic
+from pipeline.errors import UserError
+from pipeline.evaluate import GALLERY_SCHEMA, HISTORY_COLUMNS, METRIC_COLUMNS, write_csv, write_gallery
+from pipeline.metrics import floors
+from pipeline.metrics.features import load_report
+from pipeline.metrics.registry import METRICS, measured
+from pipeline.metrics.streams import numpy_generator
+from pipeline.plan import EVALUATED, FEATURES, RESULTS, load_run, load_study, run_path
+from pipeline.statistics import Array, Interval, count_to_interval, seeds_to_interval
+
+SUMMARY_COLUMNS = [
+    *("benchmark", "variant", "metric", "statistic", "point", "low", "high", "median", "seeds", "diverged"),
+    *("collapse_rate", "collapse_low", "collapse_high"),
+]
+PROGRESS_COLUMNS = ["benchmark", "variant", "metric", "step", "point", "low", "high"]
+CURVE_COLUMNS = ["benchmark", "variant", "quantity", "step", "median", "q25", "q75", "seeds"]
+Row = tuple[Any, ...]
+
+
+def aggregate(root: Path) -> None:
+    """Write the tables of reports/results/.
+
+    Raises UserError when a run of the study is not evaluated, or a file is missing or corrupt.
+    """
+    study = load_study(root)
+    remove_unlisted(study, root / EVALUATED)
+    plans = [load_run(benchmark, variant, root) for benchmark, variant in study.runs]
+    metrics, history, gallery = _read_runs(study, root)
+    reference_rows = floors.references(study, root)
+
+    summary, progress, curves = [], [], []
+    for plan in plans:
+        table = metrics[(plan.benchmark, plan.variant)]
+        summary += summary_rows(plan, table, study.settings.bootstrap_resamples)
+        progress += progress_rows(plan, table, study.settings.bootstrap_resamples)
+        curves += curve_rows(plan, history[(plan.benchmark, plan.variant)])
+
+    results = root / RESULTS
+    every_metric = [row for run in study.runs for row in metrics[run].itertuples(index=False, name=None)]
+    write_csv(every_metric, METRIC_COLUMNS, results / "metrics.csv")
+    write_csv(summary, SUMMARY_COLUMNS, results / "summary.csv")
+    write_csv(progress, PROGRESS_COLUMNS, results / "progress.csv")
+    write_csv(curves, CURVE_COLUMNS, results / "history.csv")
+    columns = list(floors.COLUMNS)
+    write_csv(
+        [tuple(row[column] for column in columns) for row in reference_rows],
+        columns,
+        results / "references.csv",
+    )
+    write_gallery([row for run in study.runs for row in gallery[run]], results / "gallery.parquet")
+    write_atomic(results / "study.json", json_bytes(study_content(study, plans, root)))
+    write_atomic(results / "metrics.json", json_bytes(nested_summary(summary)))
+
+
+def remove_unlisted(study: StudyPlan, evaluated: Path) -> None:
+    """Delete folders of runs that the study no longer lists.
+
+    DVC hashes the whole folder evaluated/, and a removed variant's files stay on disk: without this, the
+    same study would have two hashes, and a variant taken back out would look like a change. What is deleted
+    is an output in DVC's cache.
+    """
+    for folder in sorted(evaluated.glob("*/*")):
+        if folder.is_dir() and (folder.parent.name, folder.name) not in study.runs:
+            shutil.rmtree(folder)
+    for folder in sorted(evaluated.glob("*")):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def summary_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row]:
+    """One row per metric at the final step, over the seeds that did not diverge.
+
+    A seed counts as collapsed when its final samples are, or when it diverged. A run of which every seed
+    diverged keeps its rows: NaN, from 0 seeds.
+    """
+    final = table[table["step"] == plan.generator_updates]
+    diverged = int((table[table["metric"] == "diverged"]["value"] == 1).sum())
+    collapsed = int((final[final["metric"] == "collapsed"]["value"] == 1).sum())
+    rate = count_to_interval(collapsed + diverged, len(plan.seeds))
+    rows = []
+    for metric in measured(plan.setting):
+        values = final[final["metric"] == metric]["value"].to_numpy()
+        if len(values) + diverged != len(plan.seeds):
+            raise UserError(
+                f"{EVALUATED}/{plan.benchmark}/{plan.variant}/metrics.csv: {metric} has {len(values)} final "
+                f"values and {diverged} diverged seeds of {len(plan.seeds)}; run evaluate@{plan.name} again"
+            )
+        interval = _interval(plan, metric, plan.generator_updates, values, resamples)
+        median = float(np.median(values)) if len(values) else math.nan
+        counts = (len(values), diverged)
+        rows.append((plan.benchmark, plan.variant, metric, "iqm", *interval, median, *counts, *rate))
+    return rows
+
+
+def progress_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row]:
+    """One row per metric and checkpoint, over the seeds that did not diverge."""
+    groups: dict[tuple[str, int], list[float]] = {}
+    for metric, step, value in zip(table["metric"], table["step"], table["value"], strict=True):
+        groups.setdefault((metric, step), []).append(value)
+    return [
+        (
+            plan.benchmark,
+            plan.variant,
+            metric,
+            step,
+            *_interval(plan, metric, step, np.array(groups[metric, step]), resamples),
+        )
+        for metric in measured(plan.setting)
+        for step in sorted(step for name, step in groups if name == metric)
+    ]
+
+
+def _interval(plan: RunPlan, metric: str, step: int, values: Array, resamples: int) -> Interval:
+    # The last checkpoint of progress.csv is the row of summary.csv: the same key, the same numbers.
+    rng = numpy_generator("bootstrap", plan.benchmark, plan.variant, metric, step)
+    return seeds_to_interval(values, resamples, rng)
+
+
+def curve_rows(plan: RunPlan, table: pd.DataFrame) -> list[Row]:
+    """Median and quartiles over the seeds still training, per logged quantity and step."""
+    if table.empty:
+        return []
+    # `lower` and `higher` interpolate nothing, so a curve that ran off to infinity stays infinite, not NaN.
+    grouped = table.groupby(["quantity", "step"])["value"]
+    median, count = grouped.median(), grouped.size()
+    q25 = grouped.quantile(0.25, interpolation="lower")
+    q75 = grouped.quantile(0.75, interpolation="higher")
+    return [
+        (plan.benchmark, plan.variant, *key, median[key], q25[key], q75[key], count[key])
+        for key in count.index
+    ]
+
+
+def nested_summary(summary: list[Row]) -> dict[str, Any]:
+    """{benchmark: {variant: {metric: point}}} for `dvc metrics show`; NaN becomes null."""
+    nested: dict[str, Any] = {}
+    for row in summary:
+        entry = dict(zip(SUMMARY_COLUMNS, row, strict=True))
+        values = nested.setdefault(entry["benchmark"], {}).setdefault(entry["variant"], {})
+        point = float(f"{entry['point']:.9g}")
+        values[entry["metric"]] = None if math.isnan(point) else point
+        values["collapse_rate"], values["diverged"] = entry["collapse_rate"], entry["diverged"]
+    return nested
+
+
+def study_content(study: StudyPlan, plans: list[RunPlan], root: Path) -> dict[str, Any]:
+    """plan/study.json, and with it all that a reader of the results needs to know.
+
+    recipes {variant: resolved recipe}; features {dataset: report}; objectives {name: derivation}; metrics
+    {stem: title, unit, higher_is_better, description}.
+    """
+    from pipeline.objectives import objective_from_spec
+    from pipeline.objectives.report import derivation
+
+    reports = {name: load_report(root / FEATURES / name) for name in study.benchmarks}
+    specs = {plan.objective: plan.objective_spec for plan in plans}
+    return {
+        **study.model_dump(mode="json"),
+        "recipes": {plan.variant: plan.recipe.model_dump(mode="json") for plan in plans},
+        "features": {name: report for name, report in reports.items() if report["classifier_sha256"]},
+        "objectives": {name: derivation(objective_from_spec(name, spec)) for name, spec in specs.items()},
+        "metrics": {stem: vars(metric) for stem, metric in METRICS.items()},
+    }
+
+
+def _read_runs(
+    study: StudyPlan, root: Path
+) -> tuple[
+    dict[tuple[str, str], pd.DataFrame],
+    dict[tuple[str, str], pd.DataFrame],
+    dict[tuple[str, str], list[Row]],
+]:
+    """metrics.csv, history.csv and gallery.parquet of every run of the study."""
+    metrics, history, gallery = {}, {}, {}
+    for benchmark, variant in study.runs:
+        folder = run_path(root, EVALUATED, benchmark, variant)
+        again = f"run the stage evaluate@{benchmark}-{variant}"
+        metrics[benchmark, variant] = _read_csv(folder / "metrics.csv", METRIC_COLUMNS, again)
+        history[benchmark, variant] = _read_csv(folder / "history.csv", HISTORY_COLUMNS, again)
+        gallery[benchmark, variant] = _read_gallery(folder / "gallery.parquet", again)
+    return metrics, history, gallery
+
+
+def _read_csv(path: Path, columns: list[str], again: str) -> pd.DataFrame:
+    kinds = dict.fromkeys(columns, "str") | {"seed": "int64", "step": "int64", "value": "float64"}
+    try:
+        table = pd.read_csv(path, dtype=kinds)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {again}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: corrupt ({' '.join(str(error).split())[:200]}); {again}") from None
+    if list(table.columns) != columns:
+        raise UserError(f"{path}: the columns are not {', '.join(columns)}; {again}")
+    return table
+
+
+def _read_gallery(path: Path, again: str) -> list[Row]:
+    try:
+        table = pq.read_table(path, schema=GALLERY_SCHEMA)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]}); {again}") from None
+    return list(zip(*(table[name].to_pylist() for name in GALLERY_SCHEMA.names), strict=True))

@@ -1,0 +1,357 @@
+"""From run files to the study's tables: known generators in, the documented rows out, nothing dropped."""
+
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.torch
+import scipy.stats
+import torch
+import yaml
+
+from pipeline.aggregate import aggregate
+from pipeline.config import RunPlan
+from pipeline.data.fetch import fetch
+from pipeline.data.images import load_images
+from pipeline.data.mixtures import load_mixture
+from pipeline.errors import UserError
+from pipeline.evaluate import evaluate
+from pipeline.metrics.features import train_features
+from pipeline.plan import load_study, write_plan
+from pipeline.statistics import count_to_interval, interquartile_mean, seeds_to_interval
+
+PROJECT = Path(__file__).parents[1]
+PERFECT, COLLAPSED, DIVERGED = "non_saturating", "minimax", "wgan_clip"
+RESULTS = Path("reports/results")
+FILES = (
+    *("metrics.csv", "summary.csv", "progress.csv", "history.csv", "references.csv"),
+    *("gallery.parquet", "study.json", "metrics.json"),
+)
+
+
+def _write_settings(root: Path, variants: list[str]) -> None:
+    params = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    params["scale"] = "smoke"
+    params["scales"]["smoke"] |= {"seeds": 4, "classifier_epochs": 15}
+    params["study"] = {"benchmarks": ["ring", "digits"], "variants": variants}
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    shutil.copy(PROJECT / "objectives.yaml", root / "objectives.yaml")
+
+
+def _fakes(plan: RunPlan, root: Path, seed: int) -> torch.Tensor:
+    """(N, D): real samples, or the first mode or class only."""
+    generator = torch.Generator().manual_seed(seed)
+    n, folder = plan.setting.evaluation_samples, root / "data" / plan.benchmark
+    if plan.benchmark == "ring":
+        samples = load_mixture(folder).sample(4 * 8 * n, generator)
+        if plan.variant == COLLAPSED:
+            samples = samples[(samples - torch.tensor([1.0, 0.0])).norm(dim=1) < 0.1]
+        return samples[:n]
+    images = load_images(folder)
+    pool = images.train_images
+    if plan.variant == COLLAPSED:
+        pool = pool[images.train_labels == 3]
+    return pool[torch.randint(len(pool), (n,), generator=generator)]
+
+
+def write_run(plan: RunPlan, root: Path) -> None:
+    """runs/BENCHMARK/VARIANT/ as training documents it; of COLLAPSED seed 1 diverges, of DIVERGED all do."""
+    folder = root / "runs" / plan.benchmark / plan.variant
+    folder.mkdir(parents=True)
+    steps = [round(plan.generator_updates * (i + 1) / plan.checkpoints) for i in range(plan.checkpoints)]
+    diverged = {COLLAPSED: {1: 17}, DIVERGED: dict.fromkeys(plan.seeds, 5)}.get(plan.variant, {})
+    samples = torch.stack([torch.stack([_fakes(plan, root, s) for s in plan.seeds])] * len(steps))
+    for i, seed in enumerate(plan.seeds):
+        for c, step in enumerate(steps):
+            if step > diverged.get(seed, step):
+                samples[c, i] = math.nan if samples.is_floating_point() else 0
+    tensors = {"samples": samples, "steps": torch.tensor(steps)}
+    safetensors.torch.save_file(tensors, folder / "samples.safetensors")
+    rows = [
+        {"seed": seed, "step": step, "critic_loss": float(seed + step), "penalty": 0.0}
+        for seed in plan.seeds
+        for step in range(1, plan.generator_updates + 1)
+        if step <= diverged.get(seed, step)
+    ]
+    pd.DataFrame(rows).to_parquet(folder / "history.parquet", index=False)
+    meta = {"seeds": list(plan.seeds), "diverged": {str(k): v for k, v in diverged.items()}}
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def _build(root: Path) -> None:
+    _write_settings(root, [PERFECT, COLLAPSED, DIVERGED])
+    plans = write_plan(root)
+    for dataset in ("ring", "digits"):
+        fetch(dataset, root)
+        train_features(dataset, root)
+    for plan in plans:
+        write_run(plan, root)
+        evaluate(plan.benchmark, plan.variant, root)
+    aggregate(root)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("study")
+    _build(root)
+    return root
+
+
+@pytest.fixture
+def copy(built: Path, tmp_path: Path) -> Iterator[Path]:
+    root = tmp_path / "copy"
+    shutil.copytree(built, root)
+    yield root
+    shutil.rmtree(root)
+
+
+def _table(root: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(root / RESULTS / f"{name}.csv")
+
+
+def _summary(root: Path, benchmark: str, variant: str, metric: str) -> dict[str, Any]:
+    table = _table(root, "summary")
+    chosen = (table.benchmark == benchmark) & (table.variant == variant) & (table.metric == metric)
+    (row,) = table[chosen].to_dict("records")
+    return row
+
+
+# Statistics
+
+
+def test_interquartile_mean_is_scipys_trimmed_mean() -> None:
+    rng = np.random.default_rng(0)
+    for n in range(1, 25):
+        values = rng.normal(size=(3, n))
+        expected = scipy.stats.trim_mean(values, 0.25, axis=1)
+        # Summation order only.
+        assert interquartile_mean(values) == pytest.approx(expected, rel=1e-12, abs=1e-14)
+
+
+def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    """Normal data, 10 seeds, 300 studies. The percentile interval of 10 values is known to be short: near
+    0.90 instead of 0.95. Outside 0.84..0.97 something is wrong (3 binomial standard errors around 0.90)."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(300):
+        interval = seeds_to_interval(rng.normal(size=10), 300, rng)
+        assert interval.low <= interval.point <= interval.high
+        hits += interval.low <= 0 <= interval.high
+    assert 0.84 < hits / 300 < 0.97
+
+
+def test_degenerate_seeds_have_honest_intervals() -> None:
+    rng = np.random.default_rng(0)
+    assert seeds_to_interval(np.full(10, 8.0), 100, rng) == (8, 8, 8)
+    one = seeds_to_interval(np.array([2.0]), 100, rng)
+    assert one.point == 2
+    assert math.isnan(one.low)
+    assert all(math.isnan(value) for value in seeds_to_interval(np.array([]), 100, rng))
+
+
+def test_rates_have_clopper_pearson_intervals() -> None:
+    """0 of n: high = 1 - 0.025^(1/n); k of n: quantiles of beta distributions."""
+    assert count_to_interval(0, 10)[:2] == (0, 0)
+    assert count_to_interval(0, 10).high == pytest.approx(1 - 0.025**0.1, rel=1e-6)
+    assert count_to_interval(10, 10) == pytest.approx((1, 0.025**0.1, 1), rel=1e-6)
+    expected = (0.3, scipy.stats.beta.ppf(0.025, 3, 8), scipy.stats.beta.ppf(0.975, 4, 7))
+    assert count_to_interval(3, 10) == pytest.approx(expected, rel=1e-6)
+
+
+# Evaluation
+
+
+def test_metrics_are_long_form_with_one_row_per_seed_checkpoint_and_metric(built: Path) -> None:
+    table = pd.read_csv(built / "evaluated" / "ring" / PERFECT / "metrics.csv")
+    assert list(table.columns) == ["benchmark", "variant", "seed", "step", "metric", "value"]
+    assert sorted(table.step.unique()) == [20, 40, 60]
+    assert not table.duplicated(["seed", "step", "metric"]).any()
+    assert set(table[table.metric == "jsd_n2500"].seed) == {0, 1, 2, 3}
+    diverged = table[table.metric == "diverged"]
+    assert list(diverged.step) == [60] * 4
+    assert set(diverged.value) == {0}
+
+
+def test_a_diverged_seed_has_one_row_and_the_others_go_on(built: Path) -> None:
+    table = pd.read_csv(built / "evaluated" / "ring" / COLLAPSED / "metrics.csv")
+    (row,) = table[table.seed == 1].to_dict("records")
+    assert (row["metric"], row["step"], row["value"]) == ("diverged", 17, 1)
+    assert set(table[table.metric == "jsd_n2500"].seed) == {0, 2, 3}
+    gallery = pd.read_parquet(built / "evaluated" / "ring" / COLLAPSED / "gallery.parquet")
+    assert set(gallery.seed) == {0, 2, 3}
+
+
+def test_broken_samples_of_a_seed_count_as_divergence(copy: Path) -> None:
+    """A generator whose parameters are finite can still overflow."""
+    path = copy / "runs" / "ring" / PERFECT / "samples.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    tensors["samples"][1:, 2, 0, 0] = math.inf
+    safetensors.torch.save_file(tensors, path)
+    evaluate("ring", PERFECT, copy)
+    table = pd.read_csv(copy / "evaluated" / "ring" / PERFECT / "metrics.csv")
+    (row,) = table[table.seed == 2].to_dict("records")
+    assert (row["metric"], row["step"], row["value"]) == ("diverged", 40, 1)
+
+
+def test_history_is_thinned_to_the_same_steps_for_all_seeds(copy: Path) -> None:
+    path = copy / "runs" / "ring" / PERFECT / "history.parquet"
+    rows = [{"seed": s, "step": t, "critic_loss": 1.5 * t} for s in range(4) for t in range(1, 1001)]
+    pd.DataFrame(rows).to_parquet(path, index=False)
+    evaluate("ring", PERFECT, copy)
+    table = pd.read_csv(copy / "evaluated" / "ring" / PERFECT / "history.csv")
+    steps = table.step.unique()
+    assert len(steps) == 100
+    assert (steps.min(), steps.max()) == (1, 1000)
+    assert len(table) == 400
+    assert (table.value == 1.5 * table.step).all()
+
+
+def test_gallery_holds_the_final_samples(built: Path) -> None:
+    ring = pd.read_parquet(built / "evaluated" / "ring" / PERFECT / "gallery.parquet")
+    assert list(ring.groupby("seed").size()) == [300] * 4
+    tensors = safetensors.torch.load_file(built / "runs" / "ring" / PERFECT / "samples.safetensors")
+    assert list(ring["values"][7]) == tensors["samples"][-1, 0, 7].tolist()
+    digits = pd.read_parquet(built / "evaluated" / "digits" / PERFECT / "gallery.parquet")
+    assert list(digits.groupby("seed").size()) == [16] * 4
+    assert len(digits["values"][0]) == 64
+
+
+@pytest.mark.parametrize("name", ["samples.safetensors", "history.parquet", "meta.json"])
+def test_a_corrupt_run_file_is_one_line_that_names_it(copy: Path, name: str) -> None:
+    path = copy / "runs" / "ring" / PERFECT / name
+    for damage in (lambda: path.write_bytes(path.read_bytes()[:-20]), lambda: path.unlink()):
+        damage()
+        with pytest.raises(UserError, match=name) as caught:
+            evaluate("ring", PERFECT, copy)
+        assert f"train@ring-{PERFECT}" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_run_of_another_plan_is_refused(copy: Path) -> None:
+    shutil.rmtree(copy / "runs" / "ring" / PERFECT)
+    shutil.copytree(copy / "runs" / "digits" / PERFECT, copy / "runs" / "ring" / PERFECT)
+    with pytest.raises(UserError, match="not the run of plan"):
+        evaluate("ring", PERFECT, copy)
+
+
+# Aggregation
+
+
+def test_a_perfect_sampler_meets_the_references(built: Path) -> None:
+    """On the ring every value lies near the floor or ceiling, on digits near real-vs-real."""
+    references = _table(built, "references").set_index("metric")
+    for benchmark in ("ring", "digits"):
+        for metric, row in references[references.benchmark == benchmark].iterrows():
+            got = _summary(built, benchmark, PERFECT, str(metric))["point"]
+            # 4 repeats give a rough range; 4 times its width also holds for another 4 samples.
+            width = max(row["high"] - row["low"], 1e-6)
+            assert abs(got - row["value"]) < 4 * width, metric
+    assert references.loc["high_quality_n2500", "value"] == pytest.approx(1 - math.exp(-4.5), abs=1e-9)
+    assert references.loc["modes_covered_n2500", "kind"] == "ceiling"
+    assert references.loc["fid_n599", "kind"] == "real_vs_real"
+    assert set(references[references.benchmark == "ring"].kind) == {"floor", "ceiling"}
+
+
+def test_a_collapsed_generator_is_seen_with_its_rate(built: Path) -> None:
+    """3 seeds collapsed and 1 diverged: all 4 count."""
+    row = _summary(built, "ring", COLLAPSED, "modes_covered_n2500")
+    assert (row["point"], row["low"], row["high"], row["median"]) == (1, 1, 1, 1)
+    assert (row["seeds"], row["diverged"], row["collapse_rate"], row["collapse_high"]) == (3, 1, 1, 1)
+    assert row["collapse_low"] == pytest.approx(0.025**0.25, rel=1e-6)
+    assert _summary(built, "ring", COLLAPSED, "reverse_kl_modes_n2500")["point"] == pytest.approx(math.log(8))
+    assert _summary(built, "digits", COLLAPSED, "fid_n599")["collapse_rate"] == 1
+    assert _summary(built, "ring", PERFECT, "jsd_n2500")["collapse_rate"] == 0
+
+
+def test_a_run_that_diverged_everywhere_keeps_its_rows(built: Path) -> None:
+    table = _table(built, "summary")
+    rows = table[(table.benchmark == "ring") & (table.variant == DIVERGED)]
+    assert set(rows.metric) == set(table[(table.benchmark == "ring") & (table.variant == PERFECT)].metric)
+    assert rows[["point", "low", "high", "median"]].isna().all(axis=None)
+    assert set(rows.seeds) == {0}
+    assert set(rows.diverged) == {4}
+    nested = json.loads((built / RESULTS / "metrics.json").read_text())
+    assert nested["ring"][DIVERGED]["jsd_n2500"] is None
+    assert nested["ring"][DIVERGED]["diverged"] == 4
+
+
+def test_progress_ends_where_the_summary_is(built: Path) -> None:
+    progress = _table(built, "progress")
+    assert not progress.metric.isin(["collapsed", "diverged"]).any()
+    last = progress[(progress.variant == PERFECT) & (progress.metric == "jsd_n2500")].iloc[-1]
+    row = _summary(built, "ring", PERFECT, "jsd_n2500")
+    assert [last["point"], last["low"], last["high"]] == [row["point"], row["low"], row["high"]]
+
+
+def test_history_bands_count_the_seeds_still_training(built: Path) -> None:
+    table = _table(built, "history")
+    chosen = (table.benchmark == "ring") & (table.variant == COLLAPSED) & (table.quantity == "critic_loss")
+    bands = table[chosen].set_index("step")
+    assert list(bands.loc[[17, 18], "seeds"]) == [4, 3]
+    # Losses are seed + step.
+    assert tuple(bands.loc[17, ["median", "q25", "q75"]]) == (18.5, 17, 20)
+    assert tuple(bands.loc[18, ["median", "q25", "q75"]]) == (20, 18, 21)
+
+
+def test_study_json_tells_what_was_run(built: Path) -> None:
+    study = json.loads((built / RESULTS / "study.json").read_text())
+    assert study["scale"] == "smoke"
+    assert study["recipes"][DIVERGED]["penalty"]["kind"] == "weight_clipping"
+    assert set(study["features"]) == {"digits"}
+    assert study["features"]["digits"]["held_out_accuracy"] > 0.95
+    assert set(study["objectives"]) == {"non_saturating", "minimax", "wasserstein"}
+    assert study["objectives"]["minimax"]["derived"]["omega"] == "log(r)"
+    assert study["metrics"]["fid"]["higher_is_better"] is False
+
+
+def test_the_same_study_gives_the_same_bytes(built: Path, copy: Path) -> None:
+    for benchmark, variant in load_study(copy).runs:
+        shutil.rmtree(copy / "evaluated" / benchmark / variant)
+        evaluate(benchmark, variant, copy)
+    shutil.rmtree(copy / RESULTS)
+    aggregate(copy)
+    for name in FILES:
+        assert (copy / RESULTS / name).read_bytes() == (built / RESULTS / name).read_bytes(), name
+
+
+def test_a_removed_variant_is_gone_and_changes_no_other_row(built: Path, copy: Path) -> None:
+    _write_settings(copy, [PERFECT, DIVERGED])
+    write_plan(copy)
+    aggregate(copy)
+    assert not (copy / "evaluated" / "ring" / COLLAPSED).exists()
+    assert not (copy / "evaluated" / "digits" / COLLAPSED).exists()
+    for name in ("metrics", "summary", "progress", "history"):
+        before = (built / RESULTS / f"{name}.csv").read_text().splitlines()
+        kept = [line for line in before if f",{COLLAPSED}," not in line]
+        assert (copy / RESULTS / f"{name}.csv").read_text().splitlines() == kept
+    assert COLLAPSED not in (copy / RESULTS / "metrics.json").read_text()
+
+
+def test_a_run_that_is_not_evaluated_stops_aggregation_with_its_name(copy: Path) -> None:
+    shutil.rmtree(copy / "evaluated" / "ring" / PERFECT)
+    with pytest.raises(UserError, match=f"evaluate@ring-{PERFECT}"):
+        aggregate(copy)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "history.csv", "gallery.parquet"])
+def test_a_corrupt_table_stops_aggregation_with_its_name(copy: Path, name: str) -> None:
+    path = copy / "evaluated" / "ring" / PERFECT / name
+    path.write_bytes(b"benchmark,variant\nx,\x00y\n" + path.read_bytes()[40:])
+    with pytest.raises(UserError, match=name) as caught:
+        aggregate(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_seed_is_not_passed_over(copy: Path) -> None:
+    path = copy / "evaluated" / "ring" / PERFECT / "metrics.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if f",{PERFECT},3," not in line) + "\n")
+    with pytest.raises(UserError, match="3 final values and 0 diverged seeds of 4"):
+        aggregate(copy)

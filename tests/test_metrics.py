@@ -1,0 +1,464 @@
+"""Every metric against a closed form or a second algorithm, and its behaviour on known generators."""
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.linalg
+import torch
+import torch_fidelity
+from torch.utils.data import Dataset
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
+from pipeline.config import DigitsData, RingData
+from pipeline.data.fetch import digits
+from pipeline.data.images import Images
+from pipeline.data.mixtures import Mixture, ring
+from pipeline.errors import UserError
+from pipeline.metrics import divergences, features
+from pipeline.metrics.coverage import (
+    HIGH_QUALITY_CEILING,
+    kl_divergence,
+    labels_to_coverage,
+    samples_to_coverage,
+)
+from pipeline.metrics.divergences import Partition, jensen_shannon, kl_from_data, kl_to_data, samples_to_jsd
+from pipeline.metrics.fidelity import Fidelity
+from pipeline.metrics.judges import ImageJudge, MixtureJudge, measure
+from pipeline.metrics.registry import (
+    IMAGE_METRICS,
+    METRICS,
+    RING_METRICS,
+    full_name,
+    split_name,
+)
+from pipeline.metrics.streams import key_to_seed, numpy_generator, torch_generator
+
+MIXTURE = ring(RingData(kind="ring", modes=8, radius=1.0, std=0.01))
+N = 2500
+
+
+def _generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _normal(n: int, mean: torch.Tensor, std: float, seed: int) -> torch.Tensor:
+    return mean + std * torch.randn(n, 2, generator=_generator(seed), dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return digits(DigitsData(kind="digits", held_out=599, split_seed=0))
+
+
+@pytest.fixture(scope="module")
+def classifier(images: Images) -> features.Classifier:
+    torch.set_num_threads(1)
+    return features.train_classifier(images, epochs=3)
+
+
+# Names
+
+
+def test_names_state_the_protocol_and_come_apart_again() -> None:
+    for stem in METRICS:
+        name = full_name(stem, 599)
+        assert split_name(name) == (stem, None if stem in ("collapsed", "diverged") else 599)
+    assert full_name("fid", 599) == "fid_n599"
+    assert split_name("modes_covered_n2500") == ("modes_covered", 2500)
+
+
+@pytest.mark.parametrize("name", ["fid", "fidd_n599", "diverged_n3", "fid_n"])
+def test_a_name_without_its_protocol_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="unknown metric"):
+        split_name(name)
+
+
+def test_judges_give_exactly_the_registered_metrics(images: Images, classifier: features.Classifier) -> None:
+    points = MIXTURE.sample(200, _generator())
+    assert MixtureJudge(MIXTURE, 200, _generator(1)).measure(points).keys() == RING_METRICS.keys()
+    fakes = images.train_images[:599]
+    assert ImageJudge(images, classifier).measure(fakes).keys() == IMAGE_METRICS.keys()
+
+
+def test_streams_are_named_and_stable() -> None:
+    """The value is sha256's: a change would move every interval and floor."""
+    assert key_to_seed("a", 1) == key_to_seed("a", "1") == 4742018630964328543
+    assert key_to_seed("a", 1) != key_to_seed("a1")
+    assert numpy_generator("x").random() == numpy_generator("x").random()
+    assert torch_generator("x").initial_seed() == key_to_seed("x")
+
+
+# Coverage
+
+
+def test_coverage_of_samples_placed_by_hand() -> None:
+    """100 samples: 70 on mode 0, 20 at 2.9 std of mode 1, 1 on mode 2, 9 at 3.1 std of mode 3."""
+    outward = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    parts = [(0, 70, 0.0), (1, 20, 2.9), (2, 1, 0.0), (3, 9, 3.1)]
+    samples = torch.cat(
+        [(MIXTURE.means[mode] + radius * 0.01 * outward).repeat(count, 1) for mode, count, radius in parts]
+    )
+    got = samples_to_coverage(samples, MIXTURE)
+    assert got["modes_covered"] == 3
+    # A tenth of the expected 100 / 8 is 1.25 samples: mode 2 has 1, mode 3 none of high quality.
+    assert got["modes_tenth_share"] == 2
+    assert got["high_quality"] == pytest.approx(0.91, abs=1e-12)
+    assert got["largest_mode_share"] == pytest.approx(0.7, abs=1e-12)
+    expected = sum(q * math.log(8 * q) for q in (0.7, 0.2, 0.01, 0.09))
+    assert got["reverse_kl_modes"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_k_of_8_modes_hit_equally_have_reverse_kl_log_8_over_k() -> None:
+    for k in range(1, 9):
+        got = samples_to_coverage(MIXTURE.means[:k].repeat(50, 1), MIXTURE)
+        assert got["modes_covered"] == got["modes_tenth_share"] == k
+        assert got["reverse_kl_modes"] == pytest.approx(math.log(8 / k), abs=1e-12)
+
+
+def test_the_perfect_sampler_meets_its_ceiling_and_floor() -> None:
+    """Means over 40 repeats: fraction within 5 standard errors; chi-square mean K - 1, variance 2 (K - 1)."""
+    repeats = [samples_to_coverage(MIXTURE.sample(N, _generator(i)), MIXTURE) for i in range(40)]
+    error = math.sqrt(HIGH_QUALITY_CEILING * (1 - HIGH_QUALITY_CEILING) / (40 * N))
+    mean = {key: float(np.mean([values[key] for values in repeats])) for key in repeats[0]}
+    assert round(HIGH_QUALITY_CEILING, 5) == 0.98889
+    assert mean["high_quality"] == pytest.approx(HIGH_QUALITY_CEILING, abs=5 * error)
+    error = math.sqrt(2 * 7 / 40) / (2 * N)
+    assert mean["reverse_kl_modes"] == pytest.approx(7 / (2 * N), abs=5 * error)
+    assert mean["modes_covered"] == mean["modes_tenth_share"] == 8
+
+
+def test_kl_divergence_of_vectors_against_scipy() -> None:
+    rng = np.random.default_rng(0)
+    q, p = rng.dirichlet(np.ones(7)), rng.dirichlet(np.ones(7))
+    expected = float(scipy.special.rel_entr(q, p).sum())
+    assert kl_divergence(torch.from_numpy(q), torch.from_numpy(p)) == pytest.approx(expected, rel=1e-12)
+    assert kl_divergence(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5])) == pytest.approx(math.log(2))
+
+
+def test_class_coverage_counts_a_tenth_of_the_real_share() -> None:
+    labels = torch.tensor([0] * 90 + [1] * 6 + [2] * 4)
+    frequencies = torch.tensor([0.3, 0.6, 0.1], dtype=torch.float64)
+    got = labels_to_coverage(labels, frequencies)
+    # Class 1 needs 6 of 100, class 2 needs 1.
+    assert got["classes_covered"] == 3
+    assert labels_to_coverage(torch.tensor([0] * 91 + [1] * 5 + [2] * 4), frequencies)["classes_covered"] == 2
+    expected = 0.9 * math.log(0.9 / 0.3) + 0.06 * math.log(0.06 / 0.6) + 0.04 * math.log(0.04 / 0.1)
+    assert got["reverse_kl_classes"] == pytest.approx(expected, abs=1e-12)
+
+
+# Jensen-Shannon
+
+
+def test_cell_probabilities_against_quadrature() -> None:
+    """Independent of the code's formulas: integrate the radial density r exp(-r^2/2) over a grid of cells."""
+    partition = Partition(MIXTURE)
+    per_mode = partition.probabilities.reshape(8, -1)
+    assert float(per_mode.sum()) == pytest.approx(1, abs=1e-14)
+    edges = [0.0, *partition.edges.tolist()]
+    for j, (low, high) in enumerate(itertools.pairwise(edges)):
+        mass, _ = scipy.integrate.quad(lambda r: r * math.exp(-(r**2) / 2), low, high, epsabs=1e-13)
+        for sector in range(divergences.SECTORS):
+            cell = float(per_mode[3, j * divergences.SECTORS + sector])
+            # quad is asked for 1e-13.
+            assert cell == pytest.approx(mass / divergences.SECTORS / 8, abs=1e-12)
+
+
+def test_cells_are_where_their_probabilities_say() -> None:
+    """200,000 exact samples fill the 136 cells by chi-square (a right map fails once in 10^4 seeds)."""
+    partition = Partition(MIXTURE)
+    samples = MIXTURE.sample(200_000, _generator(3))
+    counts = partition.frequencies(samples).numpy() * 200_000
+    p = partition.probabilities.numpy()
+    assert scipy.stats.chisquare(counts, p / p.sum() * 200_000).pvalue > 1e-4
+
+
+def test_jensen_shannon_of_vectors_against_scipy_and_its_ends() -> None:
+    from scipy.spatial.distance import jensenshannon
+
+    rng = np.random.default_rng(1)
+    p, q = torch.from_numpy(rng.dirichlet(np.ones(9))), torch.from_numpy(rng.dirichlet(np.ones(9)))
+    assert jensen_shannon(p, q) == pytest.approx(jensenshannon(p, q) ** 2, rel=1e-12)
+    assert jensen_shannon(p, p) == 0
+    ends = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    assert jensen_shannon(ends[0], ends[1]) == pytest.approx(math.log(2), abs=1e-15)
+
+
+def test_jsd_of_half_the_modes_is_its_closed_form() -> None:
+    """q = p on 4 of 8 modes: 1/4 log(2/3) + 1/4 log 2 + 1/2 log(4/3) nats.
+
+    Sampling adds about (cells - 1) / (8 N) = 136 / 1.6e6 = 9e-5; 1e-3 allows its scatter.
+    """
+    q = Mixture(MIXTURE.means[:4], 0.01, torch.full((4,), 0.25, dtype=torch.float64))
+    got = samples_to_jsd(q.sample(200_000, _generator(5)), Partition(MIXTURE))
+    expected = 0.25 * math.log(2 / 3) + 0.25 * math.log(2) + 0.5 * math.log(4 / 3)
+    assert got == pytest.approx(expected, abs=1e-3)
+
+
+def test_jsd_is_a_tight_lower_bound_of_quadrature() -> None:
+    """One mode, q shifted by half a std: the partition keeps most of the JSD, and never more than all."""
+    mixture = ring(RingData(kind="ring", modes=1, radius=1.0, std=0.01))
+    shift, step = 0.5, 0.02
+    axis = np.arange(-8, 8, step) + step / 2
+    x, y = np.meshgrid(axis, axis)
+    p, q = (np.exp(-((x - c) ** 2 + y**2) / 2) / (2 * math.pi) for c in (0, shift))
+    m = (p + q) / 2
+    exact = float((p * np.log(p / m) + q * np.log(q / m)).sum() / 2 * step**2)
+    offset = torch.tensor([shift * 0.01, 0.0], dtype=torch.float64)
+    got = samples_to_jsd(_normal(400_000, mixture.means[0] + offset, 0.01, 6), Partition(mixture))
+    # 4 sectors x 4 rings lose a fifth of so small a shift; sampling scatter is below 1e-3 of log 2.
+    assert 0.75 * exact < got < exact
+
+
+def test_jsd_of_a_generator_off_the_data_is_log_2() -> None:
+    """All samples between the modes: only the cells outside 4 std, probability exp(-8), are shared."""
+    samples = torch.zeros(N, 2)
+    assert math.log(2) - 2e-3 < samples_to_jsd(samples, Partition(MIXTURE)) <= math.log(2)
+
+
+# Kullback-Leibler
+
+
+def _log_normal(x: torch.Tensor, mean: torch.Tensor, std: float) -> np.ndarray:
+    squared = (x - mean).square().sum(1)
+    return (-squared / (2 * std**2) - math.log(2 * math.pi * std**2)).numpy()
+
+
+@pytest.mark.parametrize(("shift", "std"), [(0.0, 1.0), (0.5, 1.0), (0.0, 1.3), (0.7, 1.2)])
+def test_both_kl_estimates_meet_the_closed_form_of_normals(shift: float, std: float) -> None:
+    """p = N(0, I), q = N(shift, std^2 I): KL(p||q) = log std^2 + (2 + shift^2) / (2 std^2) - 1, and back.
+
+    N = 20,000: scatter about 1 / sqrt(N) = 0.007, tail bias of k = 5 about 0.01; 0.03 holds both.
+    """
+    n, zero = 20_000, torch.zeros(2, dtype=torch.float64)
+    mean = torch.tensor([shift, 0.0], dtype=torch.float64)
+    reals, fakes = _normal(n, zero, 1.0, 1), _normal(n, mean, std, 2)
+    forward = kl_from_data(fakes.numpy(), reals.numpy(), _log_normal(reals, zero, 1.0))
+    backward = kl_to_data(fakes.numpy(), _log_normal(fakes, zero, 1.0))
+    log_std = 2 * math.log(std)
+    assert forward == pytest.approx(log_std + (2 + shift**2) / (2 * std**2) - 1, abs=0.03)
+    assert backward == pytest.approx(-log_std + (2 * std**2 + shift**2) / 2 - 1, abs=0.03)
+
+
+def test_neighbour_density_is_unbiased_where_the_density_is_flat() -> None:
+    """Uniform points in a square, log density 0, away from the edge; 400 sets of 500 points, k = 5.
+
+    The standard deviation of log of a Gamma(5) variable is 0.47, so 5 standard errors are 0.12.
+    """
+    rng = np.random.default_rng(0)
+    centre = np.full((1, 2), 0.5)
+    estimates = []
+    for _ in range(400):
+        points = rng.random((500, 2))
+        distance = np.sort(np.linalg.norm(points - centre, axis=1))[[4]]
+        estimates.append(divergences.log_neighbour_density(distance, 500, 2, 5)[0])
+    assert float(np.mean(estimates)) == pytest.approx(0, abs=0.12)
+
+
+def test_collapse_to_one_mode_is_log_8_one_way_and_large_the_other() -> None:
+    """KL(q||p) = log 8 exactly; KL(p||q) is infinite but for q's tails, the estimate finite and large."""
+    samples = _normal(N, MIXTURE.means[0], 0.01, 9).float()
+    got = MixtureJudge(MIXTURE, N, _generator(1)).measure(samples)
+    # Scatter and tail bias as for the perfect sampler: floors 0.04, scatter 0.02.
+    assert got["kl_reverse"] == pytest.approx(math.log(8), abs=0.1)
+    assert got["kl_forward"] > 8
+    assert got["reverse_kl_modes"] == pytest.approx(math.log(8), abs=1e-12)
+    assert got["largest_mode_share"] == 1
+    assert got["modes_tenth_share"] == 1
+
+
+def test_degenerate_generators_have_finite_metrics() -> None:
+    """One point, a huge value, and float32 duplicates: no division by zero, no overflow."""
+    judge = MixtureJudge(MIXTURE, N, _generator(1))
+    for samples in (
+        torch.full((N, 2), 0.5),
+        torch.full((N, 2), 1e30),
+        MIXTURE.means.float().repeat(313, 1)[:N],
+    ):
+        values = judge.measure(samples)
+        assert all(math.isfinite(value) for value in values.values()), values
+
+
+def test_collapsed_is_a_share_of_the_modes() -> None:
+    judge = MixtureJudge(MIXTURE, N, _generator(1))
+    for k, collapsed in ((3, 1.0), (4, 0.0)):
+        samples = MIXTURE.means[:k].float().repeat(N // k + 1, 1)[:N]
+        values = measure(judge, samples, collapse_below=0.5)
+        assert values["collapsed"] == collapsed
+        assert values[f"modes_covered_n{N}"] == k
+
+
+# Features and fidelity
+
+
+def test_classifier_is_reproducible_and_draws_nothing_global(images: Images) -> None:
+    state = torch.random.get_rng_state()
+    first, second = (features.train_classifier(images, epochs=1).state_dict() for _ in range(2))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_classifier_learns_and_its_features_have_unit_scale(
+    images: Images, classifier: features.Classifier
+) -> None:
+    """3 epochs, about 60 updates: well over chance (0.1), below the 0.99 of the full training."""
+    assert features.accuracy(classifier, images.test_images, images.test_labels) > 0.7
+    train_features, labels = classifier.judge(images.train_images)
+    assert train_features.shape == (1198, features.FEATURES)
+    assert train_features.dtype == torch.float64
+    assert labels.shape == (1198,)
+    # float32 square root and division.
+    assert float(train_features.square().mean()) == pytest.approx(1, rel=1e-5)
+
+
+def _frechet_by_sqrtm(a: np.ndarray, b: np.ndarray) -> float:
+    """|mu_a - mu_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2): the symmetric form, float64."""
+    root = scipy.linalg.sqrtm(np.cov(a, rowvar=False))
+    cross = scipy.linalg.sqrtm(root @ np.cov(b, rowvar=False) @ root)
+    trace = np.trace(np.cov(a, rowvar=False)) + np.trace(np.cov(b, rowvar=False)) - 2 * np.trace(cross).real
+    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + trace)
+
+
+def test_fid_against_a_symmetric_square_root() -> None:
+    """Another matrix root in float64. Rounding is 1e-16 of the traces (64), and its root where an eigenvalue
+    is near 0: 1e-8 x 64 of an FID of about 3 is below 1e-6 of it."""
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(64, 64)) / 8
+    a, b = rng.normal(size=(599, 64)) @ mixing, rng.normal(size=(599, 64)) @ mixing * 1.1 + 0.1
+    got = Fidelity(torch.from_numpy(b)).measure(torch.from_numpy(a))["fid"]
+    assert got == pytest.approx(_frechet_by_sqrtm(a, b), rel=1e-6)
+
+
+def test_kid_against_its_definition() -> None:
+    """The unbiased estimate of Binkowski et al. 2018, sums written out; 1e-9 is float64 rounding."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(60, 5)), rng.normal(size=(60, 5)) + 0.2
+    kernel = lambda a, b: (a @ b.T / 5 + 1) ** 3  # noqa: E731
+    within = [(k.sum() - np.trace(k)) / (60 * 59) for k in (kernel(x, x), kernel(y, y))]
+    expected = sum(within) - 2 * kernel(x, y).mean()
+    got = Fidelity(torch.from_numpy(y)).measure(torch.from_numpy(x))["kid"]
+    assert got == pytest.approx(expected, abs=1e-9)
+
+
+def test_precision_and_recall_against_their_definition() -> None:
+    """Kynkaanniemi et al. 2019 with k = 3 by a plain loop; the count is exact."""
+    rng = np.random.default_rng(2)
+    fake, real = rng.normal(size=(80, 3)) * 0.7, rng.normal(size=(80, 3))
+
+    def inside(points: np.ndarray, support: np.ndarray) -> float:
+        radii = [np.sort(np.linalg.norm(support - s, axis=1))[3] for s in support]
+        hits = [any(np.linalg.norm(x - s) <= r for s, r in zip(support, radii, strict=True)) for x in points]
+        return float(np.mean(hits))
+
+    got = Fidelity(torch.from_numpy(real)).measure(torch.from_numpy(fake))
+    # torch-fidelity averages in float32.
+    assert got["precision"] == pytest.approx(inside(fake, real), abs=1e-6)
+    assert got["recall"] == pytest.approx(inside(real, fake), abs=1e-6)
+
+
+class _AsColour(Dataset):  # type: ignore[type-arg]
+    """torch-fidelity takes bare uint8 tensors (3, H, W)."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.images[index].reshape(1, 8, 8).expand(3, -1, -1)
+
+
+def test_direct_calls_equal_torch_fidelitys_whole_pipeline(
+    images: Images, classifier: features.Classifier
+) -> None:
+    """The same features through a registered extractor. Batches of another size round float32 features by
+    1e-7, which 1e-4 absorbs even for the cubic kernel's differences."""
+
+    class Extractor(FeatureExtractorBase):
+        def __init__(self, name: str, features_list: list[str], **kwargs: object) -> None:
+            super().__init__(name, features_list)
+
+        @staticmethod
+        def get_provided_features_list() -> tuple[str, ...]:
+            return ("penultimate",)
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric: str) -> str:
+            return "penultimate"
+
+        @staticmethod
+        def can_be_compiled() -> bool:
+            return False
+
+        @staticmethod
+        def get_dummy_input_for_compile() -> torch.Tensor:
+            return torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+
+        def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor]:
+            return (classifier.judge(batch[:, 0].flatten(1))[0],)
+
+    torch_fidelity.register_feature_extractor("digits-test", Extractor)
+    fakes = images.train_images[:599]
+    whole = torch_fidelity.calculate_metrics(
+        input1=_AsColour(fakes),
+        input2=_AsColour(images.test_images),
+        feature_extractor="digits-test",
+        fid=True,
+        kid=True,
+        prc=True,
+        kid_subsets=1,
+        kid_subset_size=599,
+        rng_seed=0,
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    direct = ImageJudge(images, classifier).measure(fakes)
+    for stem, key in (
+        ("fid", "frechet_inception_distance"),
+        ("kid", "kernel_inception_distance_mean"),
+        ("precision", "precision"),
+        ("recall", "recall"),
+    ):
+        assert direct[stem] == pytest.approx(whole[key], rel=1e-4, abs=1e-4), stem
+
+
+def test_image_metrics_order_real_noise_and_collapse(images: Images, classifier: features.Classifier) -> None:
+    judge = ImageJudge(images, classifier)
+    real = judge.measure(images.train_images[:599])
+    one = images.train_images[images.train_labels == 1][:1].repeat(599, 1)
+    collapsed = judge.measure(one)
+    noise = judge.measure(torch.randint(0, 256, (599, 64), generator=_generator()).to(torch.uint8))
+    for bad in (collapsed, noise):
+        assert bad["fid"] > 5 * real["fid"]
+        assert bad["kid"] > real["kid"] + 0.1
+    assert real["classes_covered"] == 10
+    assert collapsed["classes_covered"] == 1
+    assert collapsed["recall"] == 0
+    # One class of about a tenth: log 10, up to the classes' unequal sizes.
+    assert collapsed["reverse_kl_classes"] == pytest.approx(math.log(10), abs=0.1)
+    assert noise["precision"] < 0.5 < real["precision"]
+
+
+def test_fakes_of_another_number_are_refused(images: Images, classifier: features.Classifier) -> None:
+    with pytest.raises(ValueError, match="differ"):
+        ImageJudge(images, classifier).measure(images.train_images[:598])
+
+
+def test_changed_weights_are_not_loaded(
+    tmp_path: Path, images: Images, classifier: features.Classifier
+) -> None:
+    with pytest.raises(UserError, match=r"report\.json.*features@"):
+        features.load_classifier(tmp_path, 10)
+    (tmp_path / features.REPORT).write_text(json.dumps({"classifier_sha256": "0"}))
+    with pytest.raises(UserError, match=r"classifier\.safetensors.*features@"):
+        features.load_classifier(tmp_path, 10)
+    (tmp_path / features.WEIGHTS).write_bytes(b"not weights")
+    with pytest.raises(UserError, match="corrupt"):
+        features.load_classifier(tmp_path, 10)
