@@ -1,0 +1,148 @@
+"""Claims judged from trained runs: C1."""
+
+from dataclasses import dataclass
+
+from scipy.special import betaincinv
+
+from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed
+from pipeline.claims.results import Results
+from pipeline.errors import UserError
+
+
+def clopper_pearson(successes: int, trials: int, tail: float) -> tuple[float, float]:
+    """The exact binomial interval with probability `tail` outside on either side.
+
+    low = Beta quantile(tail; k, n - k + 1), high = Beta quantile(1 - tail; k + 1, n - k).
+    """
+    low = float(betaincinv(successes, trials - successes + 1, tail)) if successes > 0 else 0.0
+    rest = trials - successes
+    high = float(betaincinv(successes + 1, rest, 1 - tail)) if rest > 0 else 1.0
+    return low, high
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What study.json says about the runs on one benchmark."""
+
+    benchmark: str
+    variants: tuple[str, ...]
+    seeds: int
+    samples: int
+    modes: int
+    collapse_below: float  # share of the modes
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How the seeds of one variant ended; those not counted here kept enough modes."""
+
+    collapsed: int
+    missed: int  # not one mode kept
+    diverged: int
+    seeds: int
+
+    def bounds(self, tail: float) -> tuple[float, float]:
+        """Bounds of the rate of collapse: a diverged seed is no collapse below and one above."""
+        low, _ = clopper_pearson(self.collapsed, self.seeds, tail)
+        _, high = clopper_pearson(self.collapsed + self.diverged, self.seeds, tail)
+        return low, high
+
+
+def _mode_collapse(results: Results, limit: Thresholds) -> Finding:
+    protocol = _protocol(results, "ring")
+    if protocol is None:
+        return Finding("inconclusive", [], "The study has no runs on the benchmark 'ring'.")
+    tail = (1 - limit["confidence"]) / (2 * len(protocol.variants))
+    outcomes = {variant: _outcomes(results, protocol, variant) for variant in protocol.variants}
+    bounds = {variant: outcome.bounds(tail) for variant, outcome in outcomes.items()}
+    verdict: Verdict = "inconclusive"
+    if protocol.seeds >= limit["fewest_seeds"]:
+        if any(low > limit["rate"] for low, _ in bounds.values()):
+            verdict = "supported"
+        elif all(high < limit["rate"] for _, high in bounds.values()):
+            verdict = "contradicted"
+    evidence = []
+    for variant, outcome in outcomes.items():
+        rate = outcome.collapsed / outcome.seeds
+        evidence += [
+            Evidence(f"collapse_rate_{variant}", rate, "of the seeds", *bounds[variant]),
+            Evidence(f"missed_seeds_{variant}", float(outcome.missed), "seeds"),
+            Evidence(f"diverged_seeds_{variant}", float(outcome.diverged), "seeds"),
+            _largest_share(results, protocol, variant, outcome),
+        ]
+    return Finding(verdict, evidence, _reading(outcomes, bounds))
+
+
+def _reading(outcomes: dict[str, Outcomes], bounds: dict[str, tuple[float, float]]) -> str:
+    collapsing = sorted(
+        (variant for variant in outcomes if outcomes[variant].collapsed),
+        key=lambda variant: -outcomes[variant].collapsed,
+    )
+    names = [f"{name} ({outcomes[name].collapsed} of {outcomes[name].seeds})" for name in collapsing]
+    best = max(low for low, _ in bounds.values())
+    return f"Collapsed seeds on the ring: {listed(names)}; the highest lower bound of a rate is {best:.2f}."
+
+
+def _protocol(results: Results, benchmark: str) -> Protocol | None:
+    """None when the study has no runs on the benchmark. Raises UserError naming a setting that is missing."""
+    study = results.study()
+    try:
+        variants = tuple(variant for name, variant in study["runs"] if name == benchmark)
+        if not variants:
+            return None
+        setting = study["benchmarks"][benchmark]
+        return Protocol(
+            benchmark,
+            variants,
+            study["settings"]["seeds"],
+            setting["evaluation_samples"],
+            setting["data"]["modes"],
+            setting["collapse_below"],
+        )
+    except KeyError as error:
+        raise UserError(f"{results.folder / 'study.json'}: {error.args[0]!r} is missing") from None
+
+
+def _outcomes(results: Results, protocol: Protocol, variant: str) -> Outcomes:
+    """Of a variant's seeds at the final step. Raises UserError for a seed without its number."""
+    table, metric = "metrics.csv", f"modes_tenth_share_n{protocol.samples}"
+    final: dict[int, tuple[float, float]] = {}
+    diverged = set()
+    for row in results.rows(table, "benchmark", "variant", "seed", "step", "metric", "value"):
+        if (row["benchmark"], row["variant"]) != (protocol.benchmark, variant):
+            continue
+        seed = int(row["seed"])
+        if row["metric"] == "diverged" and float(row["value"]) > 0:
+            diverged.add(seed)
+        elif row["metric"] == metric:
+            what = f"{metric} of {protocol.benchmark} {variant} seed {seed}"
+            value = results.to_number(row["value"], table, what)
+            final[seed] = max(final.get(seed, (-1.0, 0.0)), (float(row["step"]), value))
+    for seed in range(protocol.seeds):
+        if seed not in final and seed not in diverged:
+            where = f"{protocol.benchmark} {variant} seed {seed}"
+            raise UserError(f"{results.folder / table}: no {metric} of {where}")
+    kept = [final[seed][1] for seed in range(protocol.seeds) if seed not in diverged]
+    return Outcomes(
+        collapsed=sum(1 <= modes < protocol.collapse_below * protocol.modes for modes in kept),
+        missed=sum(modes < 1 for modes in kept),
+        diverged=len(diverged),
+        seeds=protocol.seeds,
+    )
+
+
+def _largest_share(results: Results, protocol: Protocol, variant: str, outcome: Outcomes) -> Evidence:
+    """The summary's interval over the seeds; without a value when every seed diverged."""
+    name, unit = f"largest_mode_share_{variant}", "of the samples"
+    if outcome.diverged == outcome.seeds:
+        return Evidence(name, None, unit)
+    row = {
+        "benchmark": protocol.benchmark,
+        "variant": variant,
+        "metric": f"largest_mode_share_n{protocol.samples}",
+    }
+    point, low, high = (results.number("summary.csv", column, **row) for column in ("point", "low", "high"))
+    return Evidence(name, point, unit, low, high)
+
+
+JUDGES = {"C1": Judge(_mode_collapse, frozenset({"confidence", "rate", "fewest_seeds"}))}
