@@ -103,7 +103,7 @@ def compare(width: int, batch: int) -> tuple[float, float, list[float]]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    route = prepare_cpu()
+    route = prepare_cpu(min(2 * width * batch for width, batch in TARGETS))
     table = Table(title=f"{SEEDS} seeds, one thread, float32 route {route!r}, medians of {ROUNDS} rounds")
     for column in (
         "width",

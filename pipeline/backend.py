@@ -11,6 +11,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP_BYTES = 1 << 30
 # Largest relative error that still counts as float32: its rounding gives 1e-6, bfloat16's 1e-3.
 _EXACT = 2e-5
+_ONEDNN_MINIMUM = 16**3  # torch's mkldnn_gemm_min_size
 
 
 def choose_device() -> torch.device:
@@ -20,18 +21,22 @@ def choose_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def prepare_cpu() -> str:
+def prepare_cpu(smallest_product: int) -> str:
     """Set the process up for many small matrix products; returns the float32 route, "onednn" or "default".
 
     oneDNN's batched products beat the default ones at widths of 64 and more. They are reached by allowing it
     bfloat16, which a CPU without matrix tiles (AMX) does not use for float32 operands; one that has them
     would. So the route is probed against float64 and taken only if its error is that of float32.
+    `smallest_product` is the multiplications per seed, B * in * out, of the smallest layer: torch sends
+    products of up to 4096 over the whole stack another way, with other rounding, so the route is taken only
+    if a stack of two exceeds that; else a seed's result would depend on the size of its stack.
     Denormal numbers are flushed to zero: vanishing gradients would otherwise slow the arithmetic down.
     """
     torch.set_flush_denormal(True)
     _keep_memory()
     torch.backends.mkldnn.matmul.fp32_precision = "bf16"
-    if torch.backends.mkldnn.is_available() and _product_error() < _EXACT:
+    large = 2 * smallest_product > _ONEDNN_MINIMUM
+    if large and torch.backends.mkldnn.is_available() and _product_error() < _EXACT:
         return "onednn"
     torch.backends.mkldnn.matmul.fp32_precision = "none"
     return "default"

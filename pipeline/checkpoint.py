@@ -4,7 +4,6 @@ They lie in .work/, which neither git nor DVC knows: DVC deletes declared output
 """
 
 import hashlib
-import sys
 from pathlib import Path
 
 import safetensors
@@ -17,17 +16,15 @@ from pipeline.errors import UserError
 
 
 def digest(plan: RunPlan) -> str:
-    """sha256 of the resolved plan and of the project's loaded source files.
+    """sha256 of the resolved plan and of the project's source files.
 
     A checkpoint is resumed only under the digest it was written under: half a run of other settings, or of
     other code, is no part of this one.
     """
     total = hashlib.sha256(plan.model_dump_json().encode())
-    modules = {name: module for name, module in sys.modules.items() if name.startswith("pipeline.")}
-    for name in sorted(modules):
-        source = getattr(modules[name], "__file__", None)
-        if source:
-            total.update(name.encode() + Path(source).read_bytes())
+    package = Path(__file__).parent
+    for source in sorted(package.rglob("*.py")):
+        total.update(str(source.relative_to(package)).encode() + source.read_bytes())
     return total.hexdigest()
 
 

@@ -64,7 +64,11 @@ Penalty = Annotated[
 
 
 class Recipe(Settings):
-    """How a variant trains. Learning rates and betas are Adam's; `batch` counts samples per seed."""
+    """How a variant trains. Learning rates and betas are Adam's; `batch` counts samples per seed.
+
+    Vectorised kernels take 32 numbers at a time and the rest one by one, with other rounding: in batches of
+    a multiple of 32 no seed has such a rest, so none depends on the size of the stack.
+    """
 
     critic_steps: Positive
     generator_learning_rate: PositiveFloat
@@ -73,7 +77,7 @@ class Recipe(Settings):
         Annotated[float, Field(ge=0, lt=1)],
         Annotated[float, Field(ge=0, lt=1)],
     ]
-    batch: Annotated[int, Field(ge=16, multiple_of=16, strict=True)]
+    batch: Annotated[int, Field(ge=32, multiple_of=32, strict=True)]
     latents: Literal["shared", "fresh"]
     penalty: Penalty
 
@@ -92,7 +96,7 @@ class Variant(Settings):
     generator_learning_rate: PositiveFloat | None = None
     critic_learning_rate: PositiveFloat | None = None
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] | None = None
-    batch: Annotated[int, Field(ge=16, multiple_of=16, strict=True)] | None = None
+    batch: Annotated[int, Field(ge=32, multiple_of=32, strict=True)] | None = None
     latents: Literal["shared", "fresh"] | None = None
     penalty: Penalty | None = None
 
@@ -128,8 +132,10 @@ class GeneratorNetwork(Settings):
 
 
 class CriticNetwork(Settings):
+    """Piecewise linear, so that penalties on its slope have a closed-form gradient."""
+
     widths: Annotated[tuple[Positive, ...], Field(min_length=1)]
-    activation: Literal["relu", "leaky_relu", "tanh"]
+    activation: Literal["relu", "leaky_relu"]
 
 
 class Benchmark(Settings):

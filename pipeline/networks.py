@@ -59,6 +59,11 @@ class StackedMLP:
     def parameters_per_seed(self) -> int:
         return sum(math.prod(shape[1:]) for shape in self.shapes)
 
+    @property
+    def smallest_layer(self) -> int:
+        """in * out of the smallest layer: multiplications per sample."""
+        return min(i * o for i, o in zip(self.sizes[:-1], self.sizes[1:], strict=True))
+
     def _views(self, flat: Tensor) -> list[Tensor]:
         """W_1 (S, in, out), b_1 (S, 1, out), W_2, ... as views of a flat buffer."""
         views, start = [], 0
@@ -101,12 +106,29 @@ class StackedMLP:
                 upstream = torch.bmm(upstream, self.parameters[2 * layer].mT)
         return upstream
 
-    def __call__(self, x: Tensor, parameters: Sequence[Tensor] | None = None) -> Tensor:
-        """The output (S, B, out), differentiable any number of times in x and in `parameters`."""
-        parameters = self.parameters if parameters is None else parameters
-        for layer, activation in enumerate(self.activations):
-            x = _activate(torch.baddbmm(parameters[2 * layer + 1], x, parameters[2 * layer]), activation)
-        return x
+    def slopes(self, layers: list[Tensor]) -> list[Tensor]:
+        """[dv/dx, dv/dz_1, ..., dv/dz_L] of one output v at the points of `layers`, (S, B, width) each.
+
+        For networks with one output and a linear last layer, so dv/dz_L = 1.
+        """
+        out = [torch.ones_like(layers[-1])]
+        for layer in range(len(self.activations) - 1, 0, -1):
+            upstream = torch.bmm(out[0], self.parameters[2 * layer].mT)
+            out.insert(0, _through_activation(upstream, layers[layer], self.activations[layer - 1]))
+        return [torch.bmm(out[0], self.parameters[0].mT), *out]
+
+    def add_slope_gradient(self, layers: list[Tensor], slopes: list[Tensor], upstream: Tensor) -> None:
+        """Given dL/d(dv/dx) (S, B, in) for a loss of the slopes, add dL/dW to `gradients`.
+
+        dv/dx = W_1 a'(z_1) W_2 ... W_L: with e_0 = dL/d(dv/dx) and e_l = a'(z_l) (e_{l-1} W_l),
+        dL/dW_l = e_{l-1}^T dv/dz_l. Exact for piecewise linear activations, whose a'' is 0; the biases only
+        enter through a', so their gradient is 0.
+        """
+        for layer in range(len(self.activations)):
+            self.gradients[2 * layer].baddbmm_(upstream.mT, slopes[layer + 1])
+            if layer + 1 < len(self.activations):
+                upstream = torch.bmm(upstream, self.parameters[2 * layer])
+                upstream = _through_activation(upstream, layers[layer + 1], self.activations[layer])
 
     def gradient_norms(self) -> Tensor:
         """Euclidean norm of each seed's whole gradient, (S,)."""
@@ -124,14 +146,6 @@ class StackedMLP:
             f"{prefix}.{kinds[index % 2]}_{index // 2 + 1}": parameter.detach().cpu().contiguous().clone()
             for index, parameter in enumerate(self.parameters)
         }
-
-
-def _activate(z: Tensor, activation: Activation) -> Tensor:
-    if activation == "relu":
-        return torch.relu(z)
-    if activation == "leaky_relu":
-        return torch.nn.functional.leaky_relu(z, LEAK)
-    return torch.tanh(z) if activation == "tanh" else z
 
 
 def _activate_in_place(z: Tensor, activation: Activation) -> Tensor:

@@ -38,19 +38,14 @@ def penalty_value(penalty: GradientPenalty | ZeroCenteredPenalty, slopes: Tensor
 
 
 def add_penalty_gradient(penalty: Penalty, critic: StackedMLP, points: Tensor) -> Tensor:
-    """Add the penalty's parameter gradient to `critic.gradients`; returns the penalty (S,).
-
-    By double backward: the parameters enter as leaves that share the critic's memory.
-    """
+    """Add the penalty's parameter gradient at `points` to `critic.gradients`; returns the penalty (S,)."""
     assert isinstance(penalty, GradientPenalty | ZeroCenteredPenalty)
-    points = points.detach().requires_grad_()
-    leaves = [parameter.detach().requires_grad_() for parameter in critic.parameters]
-    (slopes,) = torch.autograd.grad(critic(points, leaves).sum(), points, create_graph=True)
-    value = penalty_value(penalty, slopes)
-    gradients = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
-    for total, gradient in zip(critic.gradients, gradients, strict=True):
-        if gradient is not None:  # the output bias does not move a slope
-            total.add_(gradient)
+    layers = critic.layers(points)
+    slopes = critic.slopes(layers)
+    to_input = slopes[0].requires_grad_()
+    value = penalty_value(penalty, to_input)
+    (upstream,) = torch.autograd.grad(value.sum(), to_input)
+    critic.add_slope_gradient(layers, slopes, upstream)
     return value.detach()
 
 

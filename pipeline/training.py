@@ -53,11 +53,12 @@ def train(benchmark: str, variant: str, root: Path) -> None:
     unknown run, missing or corrupt data, and a corrupt checkpoint.
     """
     plan = load_run(benchmark, variant, root)
-    route = prepare_cpu()
     device = choose_device()
     sampler, dimensions = _real_sampler(plan, root / DATA / benchmark)
     checkpoint = root / WORK / "checkpoints" / f"{plan.name}.safetensors"
     training = Training(plan, sampler, dimensions, device)
+    smallest = min(training.generator.smallest_layer, training.critic.smallest_layer)
+    route = prepare_cpu(plan.recipe.batch * smallest)
     training.run(checkpoint, _progress_file(root / WORK / "progress" / f"train@{plan.name}.json"))
     write_run(training, run_path(root, RUNS, benchmark, variant), route)
     checkpoint.unlink(missing_ok=True)
@@ -271,7 +272,7 @@ class Training:
             }
         for name, generators in self._random_streams().items():
             for generator, state in zip(generators, tensors[name], strict=True):
-                generator.set_state(state)
+                generator.set_state(state.clone())  # a view of the stack is refused
 
     def _optimisers(self) -> dict[str, torch.optim.Adam]:
         return {"generator_adam": self.generator_optimiser, "critic_adam": self.critic_optimiser}

@@ -69,7 +69,7 @@ def check(result: tuple[int, str], *words: str) -> None:
         ("scale: smoke", "scale: latop", ["scale", "did you mean 'laptop'"]),
         ("seeds: 3", "seeds: 0", ["scales.smoke.seeds", "greater than or equal to 1", "0"]),
         ("seeds: 3", "seeds: three", ["scales.smoke.seeds", "integer", "three"]),
-        ("batch: 128", "batch: 100", ["recipe.batch", "multiple of 16"]),
+        ("batch: 128", "batch: 100", ["recipe.batch", "multiple of 32"]),
         ("batch: 128", "batch: [1]", ["recipe.batch", "integer"]),
         ("kind: gradient_penalty, weight: 1.0", "kind: none", ["wgan_gp", "Lipschitz", "gradient_penalty"]),
         ("kind: weight_clipping, bound: 0.1", "kind: r1, weight: 1.0", ["wgan_clip", "Lipschitz", "'r1'"]),
