@@ -12,9 +12,9 @@ import sympy as sp
 
 from pipeline.errors import UserError
 from pipeline.objectives.formula import RESERVED, parse_bound, parse_formula
-from pipeline.objectives.formulas import Domain, Formulas, R, U, V, tidy
+from pipeline.objectives.formulas import Domain, Formulas, R, U, V, tidy, without_integrals
 from pipeline.objectives.objective import Objective
-from pipeline.objectives.solving import antiderivative, inverse, range_of
+from pipeline.objectives.solving import antiderivative, below_zero, inverse, range_of
 
 Text = str | int | float
 Bounds = tuple[Text, Text] | list[Text]
@@ -107,8 +107,8 @@ def likelihood_ratio(
     slope = entry.formula("rho", rho, t)
     ratio = inverse(best, R, t, entry.field("omega"))
     start = best.subs(R, 1)
-    phi = antiderivative(-ratio * slope, t, omega_set, start)
-    psi = antiderivative(slope, t, omega_set, start)
+    phi = below_zero(antiderivative(-ratio * slope, t, start), t, omega_set)
+    psi = below_zero(antiderivative(slope, t, start), t, omega_set)
     own_beta = psi if beta is None else entry.formula("beta", beta, t)
     default_alpha = phi if beta is None else sp.Integer(0)
     formulas = Formulas(
@@ -143,9 +143,9 @@ def f_divergence(
 ) -> Objective:
     """From a convex f(u), u = p/q: `D_f = int q f(p/q)`, over t in the domain of the conjugate f*.
 
-    `phi(t) = t`, `psi(t) = -f*(t)` with `f*(t) = u* t - f(u*)`, `f'(u*) = t`; `omega(r) = f'(1/r)` and
-    `d(r) = r f(1/r)`. A constant is subtracted from f so that f(1) = 0. The domain defaults to the range of
-    f', the activation to an increasing map of R onto it.
+    `phi(t) = t`, `psi(t) = -f*(t)` with `f*(t) = u* t - f(u*)`, `f'(u*) = t`, so that `f*' = u*`;
+    `omega(r) = f'(1/r)` and `d(r) = r f(1/r)`. A constant is subtracted from f so that f(1) = 0. The domain
+    defaults to the range of f', the activation to an increasing map of R onto it.
 
     Nowozin, Cseke & Tomioka 2016, "f-GAN", arXiv 1606.00709.
 
@@ -159,7 +159,10 @@ def f_divergence(
     omega_set = range_of(slope, entry.field("f")) if domain is None else entry.domain(domain)
     t = omega_set.symbol
     u_star = inverse(slope, U, t, entry.field("f"))
-    f_star = tidy(sp.expand(u_star * t) - convex.subs(U, u_star), t)
+    # f*' = u*, and the constant from u = 1: f*(f'(1)) = f'(1) - f(1).
+    start = slope.subs(U, 1)
+    rising = antiderivative(u_star, t, start)
+    f_star = tidy(rising + start - without_integrals(rising.subs(t, start)), t)
     psi = -f_star
     own_beta = psi if beta is None else entry.formula("beta", beta, t)
     default_alpha = t if beta is None else sp.Integer(0)
@@ -174,6 +177,7 @@ def f_divergence(
         omega_inverse=sp.cancel(1 / u_star),
         f=convex,
         f_star=f_star,
+        d=R * convex.subs(U, 1 / R) if alpha is None and beta is None else None,
     )
     spec = {
         "title": title, "parameters": dict(parameters) if parameters else None, "f": f, "alpha": alpha,

@@ -24,7 +24,7 @@ from pipeline.errors import UserError
 MAX_LENGTH: Final = 400
 MAX_DEPTH: Final = 24
 MAX_EXPONENT: Final = 16
-MAX_MAGNITUDE: Final = 1e12  # of any number that a formula holds or makes
+MAX_MAGNITUDE: Final = 1e12  # of any number that a formula holds or makes, and of its inverse
 MAX_BITS: Final = 256  # of the numerator and the denominator of an exact fraction
 
 _TOKEN: Final = re.compile(
@@ -63,7 +63,12 @@ def parse_formula(text: str | int | float, symbols: Mapping[str, sp.Expr], where
     """
     if isinstance(text, bool) or not isinstance(text, str | int | float):
         raise UserError(f"{where}: a formula is a text, not {type(text).__name__} ({_short(str(text))})")
-    return _Parser(str(text), symbols, where).parse()
+    parser = _Parser(str(text), symbols, where)
+    try:
+        return parser.parse()
+    except (ArithmeticError, NotImplementedError, RecursionError, TypeError) as error:
+        # SymPy's own limits, on numbers that pass ours: 1/log(1 - 1e-30) divides by a rounded zero.
+        parser.refuse(f"cannot be computed ({type(error).__name__})", parser.token.column)
 
 
 def parse_bound(text: str | int | float, where: str, symbols: Mapping[str, sp.Expr] | None = None) -> sp.Expr:
@@ -173,7 +178,9 @@ class _Parser:
 
     def number(self, token: _Token) -> sp.Expr:
         # Before the exact fraction is made: Rational("1e999999999") would never return.
-        if len(token.text) > 32 or not (float(token.text) == 0 or 1e-30 < float(token.text) < MAX_MAGNITUDE):
+        if len(token.text) > 32 or not (
+            float(token.text) == 0 or 1e-12 <= float(token.text) <= MAX_MAGNITUDE
+        ):
             self.refuse(f"number {_short(token.text)} too long, too large or too small", token.column)
         return self.bounded(sp.Rational(token.text), token)
 
@@ -190,6 +197,8 @@ class _Parser:
         argument = self.bracket(bracket)
         if token.text == "log" and argument.is_zero:
             self.refuse("log of zero", token.column)
+        if token.text in ("sigmoid", "softplus") and argument.is_number:
+            self.bounded(sp.exp(abs(argument)), token)
         if token.text == "abs" and not argument.is_number:
             return sp.Abs(argument, evaluate=False)  # evaluating it may expand a deep argument without end
         return self.bounded(FUNCTIONS[token.text](argument), token)
@@ -217,6 +226,8 @@ class _Parser:
             number = value.evalf(8)
             if not (number.is_real and number.is_finite and abs(number) <= MAX_MAGNITUDE):
                 self.refuse("not a real number, or too large", token.column)
+            if 0 < abs(number) < 1 / MAX_MAGNITUDE:
+                self.refuse("number too close to zero", token.column)
         return value
 
     def refuse(self, problem: str, column: int) -> NoReturn:

@@ -68,6 +68,7 @@ class Formulas:
     omega_inverse: sp.Expr | None = None
     f: sp.Expr | None = None
     f_star: sp.Expr | None = None
+    d: sp.Expr | None = None  # where the construction knows it in a better form than the composition's
 
     @property
     def t(self) -> sp.Symbol:
@@ -78,9 +79,13 @@ class Formulas:
         """d(r), with d(1) = 0."""
         if self.omega is None:
             return None
-        raw = (self.alpha + R * self.beta).subs(self.t, self.omega)
-        raw = stable_form_positive(raw.doit(), R)
-        return raw - sp.expand_log(sp.simplify(raw.subs(R, 1)), force=True)
+        raw = stable_form_positive(self.composed_divergence if self.d is None else self.d, R)
+        return raw - _number(raw.subs(R, 1))
+
+    @property
+    def composed_divergence(self) -> sp.Expr:
+        """alpha(omega(r)) + r beta(omega(r)), as it stands."""
+        return (self.alpha + R * self.beta).subs(self.t, self.omega)
 
     @cached_property
     def equilibrium_value(self) -> sp.Expr:
@@ -88,7 +93,7 @@ class Formulas:
         if self.omega is None:
             return sp.Integer(0)
         value = (self.phi + self.psi).subs(self.t, self.omega.subs(R, 1))
-        return sp.expand_log(sp.simplify(value.doit()), force=True)
+        return _number(value)
 
     @cached_property
     def losses(self) -> dict[str, sp.Expr]:
@@ -100,6 +105,16 @@ class Formulas:
     def stable_losses(self) -> dict[str, sp.Expr]:
         """The same losses in the form that is computed."""
         return {name: stable_form(term, V) for name, term in self.losses.items()}
+
+
+def _number(value: sp.Expr) -> sp.Expr:
+    """A number in its simplest form: 2*log(1/2) as -2*log(2). An integral with equal ends is 0."""
+    return sp.expand_log(sp.simplify(without_integrals(value)), force=True)
+
+
+def without_integrals(value: sp.Expr) -> sp.Expr:
+    """The value where t = omega(1): there every integral from omega(1) is 0."""
+    return value.replace(sp.Integral, lambda inner, limits: sp.Integer(0))
 
 
 def tidy(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr:

@@ -17,20 +17,18 @@ def inverse(function: sp.Expr, x: sp.Symbol, t: sp.Symbol, where: str) -> sp.Exp
         candidates = sp.solve(function - t, x)
     except NotImplementedError:
         candidates = []
+    # In floats: SymPy's exact substitution would write out every digit of a tower of powers.
+    points = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    values = lower(function, x)(points)
     for candidate in candidates:
-        if all(_is_close(candidate.subs(t, function.subs(x, at)), at) for at in (sp.Rational(1, 2), 1, 2)):
+        if not candidate.has(sp.I) and torch.allclose(lower(candidate, t)(values), points, rtol=1e-9):
             return tidy(sp.expand_log(candidate, force=True), t)
     raise UserError(
         f"{where}: no closed-form inverse of {function} found; it must be strictly monotone in {x}"
     )
 
 
-def _is_close(value: sp.Expr, expected: sp.Expr) -> bool:
-    number = value.evalf(20)
-    return bool(number.is_real and number.is_finite and abs(number - expected) < 1e-12)
-
-
-def antiderivative(slope: sp.Expr, t: sp.Symbol, domain: Domain, start: sp.Expr) -> sp.Expr:
+def antiderivative(slope: sp.Expr, t: sp.Symbol, start: sp.Expr) -> sp.Expr:
     """The integral of `slope`, in closed form where SymPy has one, else kept as an integral from `start`."""
     exponentials = _rational_in_exponential(slope, t)
     if slope.is_polynomial(t):
@@ -43,8 +41,14 @@ def antiderivative(slope: sp.Expr, t: sp.Symbol, domain: Domain, start: sp.Expr)
     if not _is_computable(result, t):
         s = sp.Dummy("s", real=True)
         return sp.Integral(slope.subs(t, s), (s, start, t))
-    result = tidy(result, t)
-    top = _supremum(result, slope, t, domain)
+    # SymPy writes log(t - 1) where t < 1: the real branch, which differs by a constant.
+    result = result.replace(sp.log, lambda y: sp.log(-y) if y.subs(t, start).is_negative else sp.log(y))
+    return tidy(result, t)
+
+
+def below_zero(result: sp.Expr, t: sp.Symbol, domain: Domain) -> sp.Expr:
+    """`result` moved by a constant so that its supremum on the domain is 0, if that is finite."""
+    top = sp.oo if result.has(sp.Integral) else _supremum(result, t, domain)
     return tidy(result - top, t) if top.is_finite else result
 
 
@@ -71,8 +75,9 @@ def _is_computable(expression: sp.Expr, t: sp.Symbol) -> bool:
     return True
 
 
-def _supremum(expression: sp.Expr, slope: sp.Expr, t: sp.Symbol, domain: Domain) -> sp.Expr:
-    """The largest value at the ends of the domain and at the slope's polynomial roots; oo if not found."""
+def _supremum(expression: sp.Expr, t: sp.Symbol, domain: Domain) -> sp.Expr:
+    """The largest value at the ends of the domain and where a polynomial is level; oo if not found."""
+    slope = sp.diff(expression, t)
     roots = sp.real_roots(slope, t) if slope.is_polynomial(t) and slope.has(t) else []
     values = [
         expression.subs(t, root) for root in roots if bool(domain.low < root) and bool(root < domain.high)

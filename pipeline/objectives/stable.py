@@ -72,7 +72,7 @@ def stable_form_positive(expression: sp.Expr, r: sp.Symbol) -> sp.Expr:
     """As `stable_form` for a symbol r > 0: the rules see exp(x) where `expression` has r."""
     if expression.is_rational_function(r):
         return sp.factor(expression)
-    if not expression.has(sp.log):
+    if expression.has(sp.Integral) or not expression.has(sp.log):
         return expression
     x = sp.Symbol("x", real=True)
     inner = stable_form(expression.subs(r, sp.exp(x)), x)
