@@ -209,6 +209,14 @@ class RunPlan(Settings):
         return f"{self.benchmark}-{self.variant}"
 
 
+class BenchmarkPlan(Settings):
+    """One resolved benchmark, variants aside: what its data and features need (plan/BENCHMARK.json)."""
+
+    benchmark: Name
+    setting: Benchmark
+    classifier_epochs: Positive
+
+
 class StudyPlan(Settings):
     """The resolved study (plan/study.json): the one list of runs. Never a glob: old folders stay on disk."""
 
@@ -361,6 +369,10 @@ def _check_names(params: Params, where: str) -> None:
                 raise unknown(kind, name, known, f"{where}: study.{kind}s")
             if names.count(name) > 1:
                 raise UserError(f"{where}: study.{kind}s: {name!r} stands twice")
+    if "study" in params.study.benchmarks:
+        raise UserError(
+            f"{where}: study.benchmarks: 'study' is the name of the plan's own file; take another"
+        )
     for name, scale in params.scales.items():
         for benchmark in params.study.benchmarks:
             if benchmark not in scale.generator_updates:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.config import (
     OBJECTIVES,
     PARAMS,
+    BenchmarkPlan,
     Params,
     RunPlan,
     StudyPlan,
@@ -83,7 +84,7 @@ def _resolve_run(
 
 
 def write_plan(root: Path) -> list[RunPlan]:
-    """Write plan/study.json and one plan/BENCHMARK/VARIANT.json per run; nothing is written on an error."""
+    """Write plan/study.json, plan/BENCHMARK.json and plan/BENCHMARK/VARIANT.json; nothing on an error."""
     params = load_params(root / PARAMS)
     plans = resolve(params, load_objectives(root / OBJECTIVES))
     study = StudyPlan(
@@ -95,6 +96,12 @@ def write_plan(root: Path) -> list[RunPlan]:
     )
     shutil.rmtree(root / PLAN, ignore_errors=True)
     write_model(study, root / PLAN / "study.json")
+    for name, setting in study.benchmarks.items():
+        epochs = study.settings.classifier_epochs
+        write_model(
+            BenchmarkPlan(benchmark=name, setting=setting, classifier_epochs=epochs),
+            root / PLAN / f"{name}.json",
+        )
     for plan in plans:
         write_model(plan, root / PLAN / plan.benchmark / f"{plan.variant}.json")
     return plans
@@ -103,6 +110,14 @@ def write_plan(root: Path) -> list[RunPlan]:
 def load_study(root: Path) -> StudyPlan:
     """plan/study.json. Raises UserError when the plan stage has not run."""
     return read_model(StudyPlan, root / PLAN / "study.json")
+
+
+def load_benchmark(benchmark: str, root: Path) -> BenchmarkPlan:
+    """plan/BENCHMARK.json. Raises UserError naming the nearest known benchmark."""
+    path = root / PLAN / f"{benchmark}.json"
+    if benchmark == "study" or not path.exists():
+        raise unknown("benchmark", benchmark, load_study(root).benchmarks, str(root / PLAN))
+    return read_model(BenchmarkPlan, path)
 
 
 def load_run(benchmark: str, variant: str, root: Path) -> RunPlan:
