@@ -84,6 +84,17 @@ def stable_tanh(x: Tensor) -> Tensor:
     return _Tanh.apply(x)  # type: ignore[no-any-return]
 
 
+def log1mexp(y: Tensor) -> Tensor:
+    """log(1 - exp(y)) for y < 0. Any shape.
+
+    log(-expm1(y)) is accurate near 0 and log1p(-exp(y)) far from it (Maechler 2012, "Accurately computing
+    log(1 - exp(-|a|))"); each sees a harmless 1 in the other's place, or its infinite slope would become nan.
+    """
+    near = y > -0.6931471805599453
+    close, far = torch.where(near, y, -1.0), torch.where(near, -1.0, y)
+    return torch.where(near, torch.log(-torch.expm1(close)), torch.log1p(-torch.exp(far)))
+
+
 _FUNCTIONS: Final[dict[Any, Lowered]] = {
     sp.exp: torch.exp,
     sp.log: torch.log,
@@ -118,6 +129,9 @@ def _node(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
         return _power(expression, symbol)
     if isinstance(expression, sp.log) and expression.args[0].is_Add:
         constant, rest = expression.args[0].as_coeff_Add()
+        if constant == 1 and isinstance(-rest, sp.exp):
+            exponent = _node((-rest).args[0], symbol)
+            return lambda x: log1mexp(exponent(x))
         if constant == 1:
             inner = _node(rest, symbol)
             return lambda x: torch.log1p(inner(x))
