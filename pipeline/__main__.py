@@ -36,8 +36,8 @@ def _one_thread() -> None:
 @app.command()
 def plan() -> None:
     """Resolve params.yaml and objectives.yaml into one checked file per run."""
-    from pipeline.plan import write_plan
     from pipeline.provenance import record_stage
+    from pipeline.resolve import write_plan
 
     with record_stage("plan", ROOT):
         runs = write_plan(ROOT)
@@ -155,14 +155,15 @@ def track() -> None:
     run(ROOT)
 
 
-@app.command()
-def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="port on 127.0.0.1")] = 5000) -> None:
+@app.command("ui")
+def show_ui(port: Annotated[int, typer.Option(min=1, max=65535, help="port on 127.0.0.1")] = 5000) -> None:
     """Show the runs in the MLflow UI on 127.0.0.1."""
+    from pipeline.tracking import check_port, ui
     from pipeline.tracking import track as run
-    from pipeline.tracking import ui as serve
 
+    check_port(port)
     run(ROOT)
-    serve(ROOT, port)
+    ui(ROOT, port)
 
 
 @app.command()

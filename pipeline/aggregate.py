@@ -87,13 +87,16 @@ def remove_unlisted(study: StudyPlan, evaluated: Path) -> None:
 def summary_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row]:
     """One row per metric at the final step, over the seeds that did not diverge.
 
-    A seed counts as collapsed when its final samples are, or when it diverged. A run of which every seed
-    diverged keeps its rows: NaN, from 0 seeds.
+    The collapse rate is that of the seeds whose final samples are collapsed; a diverged seed counts as not
+    collapsed in its lower bound and as collapsed in its upper. A run of which every seed diverged keeps its
+    rows: NaN, from 0 seeds.
     """
     final = table[table["step"] == plan.generator_updates]
     diverged = int((table[table["metric"] == "diverged"]["value"] == 1).sum())
     collapsed = int((final[final["metric"] == "collapsed"]["value"] == 1).sum())
-    rate = count_to_interval(collapsed + diverged, len(plan.seeds))
+    seeds = len(plan.seeds)
+    point, low, _ = count_to_interval(collapsed, seeds)
+    rate = (point, low, count_to_interval(collapsed + diverged, seeds).high)
     rows = []
     for metric in measured(plan.setting):
         values = final[final["metric"] == metric]["value"].to_numpy()

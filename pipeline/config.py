@@ -115,10 +115,13 @@ class RingData(Settings):
 
 
 class DigitsData(Settings):
-    """scikit-learn's 1797 handwritten digits (8x8), `held_out` of them kept for evaluation, stratified."""
+    """scikit-learn's 1797 handwritten digits (8x8), `held_out` of them kept for evaluation, stratified.
+
+    At most half: real-vs-real needs as many training images.
+    """
 
     kind: Literal["digits"]
-    held_out: Annotated[int, Field(ge=100, le=1600, strict=True)]
+    held_out: Annotated[int, Field(ge=100, le=898, strict=True)]
     split_seed: Annotated[int, Field(ge=0, strict=True)]
 
 

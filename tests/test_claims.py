@@ -106,8 +106,8 @@ class Study:
                 metrics.append({**row, "metric": "diverged", "value": int(kept is None)})
                 if kept is not None:
                     # An early checkpoint that must not count, after the final one in the file.
-                    metrics.append({**row, "metric": "modes_tenth_share_n2500", "value": kept})
-                    metrics.append({**row, "step": 5, "metric": "modes_tenth_share_n2500", "value": 2})
+                    metrics.append({**row, "metric": "modes_occupied_n2500", "value": kept})
+                    metrics.append({**row, "step": 5, "metric": "modes_occupied_n2500", "value": 2})
                 metrics.append({**row, "benchmark": "digits", "metric": "diverged", "value": 1})
             if any(kept is not None for kept in modes):
                 summary.append(
@@ -272,13 +272,12 @@ def test_v3a_without_minimax_or_its_distance(study: Study) -> None:
 # ---- C1
 
 
-def test_c1_counts_collapsed_missed_and_diverged_apart(study: Study) -> None:
-    study.modes["minimax"] = [1, 1, 3, 3, 3, 3, 4, 8, 0, None]
+def test_c1_counts_collapsed_and_diverged_apart(study: Study) -> None:
+    study.modes["minimax"] = [1, 1, 3, 3, 3, 3, 4, 8, 8, None]
     record = study.verdicts()["C1"]
     found = evidence(record)
     rate = found["collapse_rate_minimax"]
-    assert rate["value"] == 0.6  # 1 to 3 of 8 modes; 4 is half, 0 has missed
-    assert found["missed_seeds_minimax"]["value"] == 1
+    assert rate["value"] == 0.6  # 1 to 3 of 8 modes; 4 is half
     assert found["diverged_seeds_minimax"]["value"] == 1
     # Two variants, two sides, 95 % together; the diverged seed may have collapsed.
     tail = 0.05 / 4
@@ -296,7 +295,6 @@ def test_c1_counts_collapsed_missed_and_diverged_apart(study: Study) -> None:
         ([1] * 4 + [8] * 6, "supported"),
         ([1] * 2 + [8] * 8, "inconclusive"),  # the lower bound is 0.017
         ([8] * 10, "inconclusive"),
-        ([0] * 10, "inconclusive"),  # it found nothing, which is not collapse
         ([None] * 10, "inconclusive"),
     ],
 )
@@ -340,12 +338,12 @@ def test_c1_without_the_ring_is_inconclusive(study: Study) -> None:
 
 def test_c1_with_a_seed_missing_is_an_error(study: Study) -> None:
     study.modes["wgan_gp"] = [8] * 9
-    with pytest.raises(UserError, match=r"metrics.csv: no modes_tenth_share_n2500 of ring wgan_gp seed 9"):
+    with pytest.raises(UserError, match=r"metrics.csv: no modes_occupied_n2500 of ring wgan_gp seed 9"):
         study.verdicts()
 
 
 def test_c1_reads_metrics_that_the_registry_knows() -> None:
-    assert split_name("modes_tenth_share_n2500") == ("modes_tenth_share", 2500)
+    assert split_name("modes_occupied_n2500") == ("modes_occupied", 2500)
     assert split_name("largest_mode_share_n2500") == ("largest_mode_share", 2500)
 
 

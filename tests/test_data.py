@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 import torch
 
-from pipeline.config import Benchmark, DigitsData, RingData, Scale, StudyPlan, write_model
+from pipeline.config import Benchmark, BenchmarkPlan, DigitsData, RingData, write_model
 from pipeline.data.fetch import digits, fetch
 from pipeline.data.images import load_images, to_uint8, to_unit
 from pipeline.data.mixtures import Mixture, load_mixture, ring
@@ -32,23 +32,15 @@ def _benchmark(data: RingData | DigitsData) -> Benchmark:
     )
 
 
-def _write_study(root: Path) -> None:
-    scale = Scale(
-        seeds=2,
-        generator_updates={"ring": 1, "digits": 1},
-        checkpoints=2,
-        classifier_epochs=1,
-        bootstrap_resamples=100,
-        floor_repeats=2,
-    )
-    benchmarks = {"ring": _benchmark(RING), "digits": _benchmark(DIGITS)}
-    study = StudyPlan(scale="smoke", settings=scale, benchmarks=benchmarks, variants={}, runs=())
-    write_model(study, root / "plan" / "study.json")
+def _write_plan(root: Path) -> None:
+    for name, data in (("ring", RING), ("digits", DIGITS)):
+        plan = BenchmarkPlan(benchmark=name, setting=_benchmark(data), classifier_epochs=1)
+        write_model(plan, root / "plan" / f"{name}.json")
 
 
 @pytest.fixture
 def fetched(tmp_path: Path) -> Path:
-    _write_study(tmp_path)
+    _write_plan(tmp_path)
     fetch("ring", tmp_path)
     fetch("digits", tmp_path)
     return tmp_path
@@ -163,7 +155,7 @@ def test_another_split_seed_is_another_split() -> None:
 
 def test_fetch_is_byte_identical(fetched: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     second = tmp_path_factory.mktemp("second")
-    _write_study(second)
+    _write_plan(second)
     for dataset in ("ring", "digits"):
         fetch(dataset, second)
         files = sorted(path.name for path in (fetched / "data" / dataset).iterdir())

@@ -289,7 +289,16 @@ def test_collapsed_is_a_share_of_the_modes() -> None:
         samples = MIXTURE.means[:k].float().repeat(N // k + 1, 1)[:N]
         values = measure(judge, samples, collapse_below=0.5)
         assert values["collapsed"] == collapsed
-        assert values[f"modes_covered_n{N}"] == k
+        assert values[f"modes_occupied_n{N}"] == k
+
+
+def test_blur_is_not_collapse() -> None:
+    """Samples 20 std off every mode: none of high quality, all modes occupied."""
+    judge = MixtureJudge(MIXTURE, N, _generator(1))
+    blurred = (MIXTURE.means * (1 + 20 * MIXTURE.std)).float().repeat(N // 8 + 1, 1)[:N]
+    values = measure(judge, blurred, collapse_below=0.5)
+    assert values[f"modes_tenth_share_n{N}"] == values["collapsed"] == 0
+    assert values[f"modes_occupied_n{N}"] == 8
 
 
 # Features and fidelity

@@ -34,10 +34,9 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How the seeds of one variant ended; those not counted here kept enough modes."""
+    """How the seeds of one variant ended; those not counted here occupy enough modes."""
 
     collapsed: int
-    missed: int  # not one mode kept
     diverged: int
     seeds: int
 
@@ -66,7 +65,6 @@ def _mode_collapse(results: Results, limit: Thresholds) -> Finding:
         rate = outcome.collapsed / outcome.seeds
         evidence += [
             Evidence(f"collapse_rate_{variant}", rate, "of the seeds", *bounds[variant]),
-            Evidence(f"missed_seeds_{variant}", float(outcome.missed), "seeds"),
             Evidence(f"diverged_seeds_{variant}", float(outcome.diverged), "seeds"),
             _largest_share(results, protocol, variant, outcome),
         ]
@@ -105,7 +103,7 @@ def _protocol(results: Results, benchmark: str) -> Protocol | None:
 
 def _outcomes(results: Results, protocol: Protocol, variant: str) -> Outcomes:
     """Of a variant's seeds at the final step. Raises UserError for a seed without its number."""
-    table, metric = "metrics.csv", f"modes_tenth_share_n{protocol.samples}"
+    table, metric = "metrics.csv", f"modes_occupied_n{protocol.samples}"
     final: dict[int, tuple[float, float]] = {}
     diverged = set()
     for row in results.rows(table, "benchmark", "variant", "seed", "step", "metric", "value"):
@@ -122,10 +120,9 @@ def _outcomes(results: Results, protocol: Protocol, variant: str) -> Outcomes:
         if seed not in final and seed not in diverged:
             where = f"{protocol.benchmark} {variant} seed {seed}"
             raise UserError(f"{results.folder / table}: no {metric} of {where}")
-    kept = [final[seed][1] for seed in range(protocol.seeds) if seed not in diverged]
+    occupied = [final[seed][1] for seed in range(protocol.seeds) if seed not in diverged]
     return Outcomes(
-        collapsed=sum(1 <= modes < protocol.collapse_below * protocol.modes for modes in kept),
-        missed=sum(modes < 1 for modes in kept),
+        collapsed=sum(modes < protocol.collapse_below * protocol.modes for modes in occupied),
         diverged=len(diverged),
         seeds=protocol.seeds,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.config import DigitsData, RingData, StudyPlan, read_model
+from pipeline.config import BenchmarkPlan, DigitsData, RingData, read_model
 from pipeline.data import mixtures
 from pipeline.data.files import write_folder
 from pipeline.data.images import Images, images_to_bytes
@@ -20,16 +20,26 @@ def fetch(dataset: str, root: Path) -> None:
 
     Raises UserError for a benchmark that the study does not have and for settings that do not fit the data.
     """
-    # Not pipeline.plan.load_study: data imports settings only, so an edited objective fetches nothing again.
-    study = read_model(StudyPlan, root / "plan" / "study.json")
-    if dataset not in study.benchmarks:
-        raise unknown("dataset", dataset, study.benchmarks, str(root / "plan" / "study.json"))
-    settings = study.benchmarks[dataset].data
+    settings = read_plan(dataset, root).setting.data
     folder = root / "data" / dataset
     if isinstance(settings, RingData):
         _fetch_ring(settings, folder)
     else:
         _fetch_digits(settings, folder)
+
+
+def read_plan(dataset: str, root: Path) -> BenchmarkPlan:
+    """plan/DATASET.json. Raises UserError for a benchmark that the study does not have.
+
+    Not pipeline.plan.load_benchmark: data imports settings only, so an edited objective fetches nothing again.
+    """
+    path = root / "plan" / f"{dataset}.json"
+    if dataset == "study" or not path.exists():
+        known = [plan.stem for plan in (root / "plan").glob("*.json") if plan.stem != "study"]
+        if not known:
+            raise UserError(f"{root / 'plan'}: no plan here; run the stage plan first")
+        raise unknown("dataset", dataset, known, str(root / "plan"))
+    return read_model(BenchmarkPlan, path)
 
 
 def _fetch_ring(settings: RingData, folder: Path) -> None:

@@ -29,9 +29,9 @@ def nearest_modes(samples: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
 def samples_to_coverage(samples: Tensor, mixture: Mixture) -> dict[str, float]:
     """samples (N, 2) -> the coverage metrics of the registry.
 
-    The histogram for `reverse_kl_modes` and `largest_mode_share` takes every sample at its nearest mode, not
-    the high-quality ones only: so it is defined for every generator, has the same N and hence the same
-    sampling floor, (K - 1) / (2 N) nats, and leaves quality to its own metric.
+    The histogram for `modes_occupied`, `reverse_kl_modes` and `largest_mode_share` takes every sample at its
+    nearest mode, not the high-quality ones only: so it is defined for every generator, has the same N and
+    hence the same sampling floor, (K - 1) / (2 N) nats, and tells collapse from blur, which has its own metric.
     """
     mode, radius = nearest_modes(samples, mixture)
     n = len(samples)
@@ -41,6 +41,7 @@ def samples_to_coverage(samples: Tensor, mixture: Mixture) -> dict[str, float]:
     return {
         "modes_covered": float((good_counts > 0).sum()),
         "modes_tenth_share": float((good_counts >= SHARE * n * mixture.weights).sum()),
+        "modes_occupied": float((shares >= SHARE * mixture.weights).sum()),
         "high_quality": float(good.double().mean()),
         "reverse_kl_modes": kl_divergence(shares, mixture.weights),
         "largest_mode_share": float(shares.max()),

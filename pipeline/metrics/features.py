@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.config import DigitsData, StudyPlan, read_model
+from pipeline.config import DigitsData
+from pipeline.data.fetch import read_plan
 from pipeline.data.files import json_bytes, write_atomic
 from pipeline.data.images import Images, load_images, to_unit
 from pipeline.errors import UserError, unknown
@@ -81,15 +82,13 @@ def train_features(dataset: str, root: Path) -> None:
     A data set with an exact density needs no features: its report says so and is the only file.
     Raises UserError for an unknown data set and for missing or corrupt data.
     """
-    study = read_model(StudyPlan, root / "plan" / "study.json")
-    if dataset not in study.benchmarks:
-        raise unknown("dataset", dataset, study.benchmarks, str(root / "plan" / "study.json"))
-    if not isinstance(study.benchmarks[dataset].data, DigitsData):
+    plan = read_plan(dataset, root)
+    if not isinstance(plan.setting.data, DigitsData):
         report = {"dataset": dataset, "classifier_sha256": None, "note": "exact density: no features needed"}
         write_atomic(root / "features" / dataset / REPORT, json_bytes(report))
         return
     images = load_images(root / "data" / dataset)
-    classifier = train_classifier(images, study.settings.classifier_epochs)
+    classifier = train_classifier(images, plan.classifier_epochs)
     weights = safetensors.torch.save({k: v.contiguous() for k, v in classifier.state_dict().items()})
     content = {
         "dataset": dataset,

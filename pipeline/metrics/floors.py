@@ -53,7 +53,7 @@ def _exact(stem: str, mixture: Mixture, n: int) -> dict[str, Any]:
     """What is known without sampling replaces the mean over the repeats."""
     if stem == "high_quality":
         return {"value": HIGH_QUALITY_CEILING, "note": "exact: 1 - exp(-9/2); range of a perfect sampler"}
-    if stem in ("modes_covered", "modes_tenth_share"):
+    if stem in ("modes_covered", "modes_tenth_share", "modes_occupied"):
         return {"value": float(mixture.modes), "note": "exact: all modes; range of a perfect sampler"}
     if stem == "reverse_kl_modes":
         expected = (mixture.modes - 1) / (2 * n)

@@ -17,7 +17,7 @@ from pipeline.metrics.streams import torch_generator
 
 
 class Judge(Protocol):
-    """`modes` is the number of modes or classes, `counted` the stem that says how many of them are kept."""
+    """`modes` is the number of modes or classes, `counted` the stem that says how many of them are occupied."""
 
     modes: int
     counted: str
@@ -29,7 +29,7 @@ class Judge(Protocol):
 class MixtureJudge:
     """Against a mixture's exact density. The N real points of KL(p || q) are the same for all samples."""
 
-    counted = "modes_tenth_share"
+    counted = "modes_occupied"
 
     def __init__(self, mixture: Mixture, n: int, generator: torch.Generator) -> None:
         self.modes = mixture.modes
@@ -84,6 +84,6 @@ def load_judge(benchmark: str, setting: Benchmark, root: Path) -> Judge:
 def measure(judge: Judge, samples: Tensor, collapse_below: float) -> dict[str, float]:
     """Samples (N, D) of one seed -> value per full metric name, `collapsed` included."""
     values = judge.measure(samples)
-    kept = values[judge.counted] / judge.modes
+    occupied = values[judge.counted] / judge.modes
     named = {full_name(stem, len(samples)): value for stem, value in values.items()}
-    return {**named, "collapsed": float(kept < collapse_below)}
+    return {**named, "collapsed": float(occupied < collapse_below)}

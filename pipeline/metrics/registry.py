@@ -34,6 +34,12 @@ RING_METRICS = {
         True,
         "modes whose high-quality samples number at least a tenth of the mode's expected share of N",
     ),
+    "modes_occupied": Metric(
+        "Modes occupied",
+        "modes",
+        True,
+        "modes nearest to at least a tenth of their expected share of the samples, whatever their quality",
+    ),
     "high_quality": Metric(
         "High-quality fraction",
         "fraction",
@@ -117,8 +123,7 @@ RUN_METRICS = {
         "Collapsed",
         "0 or 1",
         False,
-        "1 when the modes (classes) holding a tenth of their share are fewer than the benchmark's "
-        "collapse_below share of all",
+        "1 when the modes occupied (classes covered) are fewer than the benchmark's collapse_below share of all",
     ),
     "diverged": Metric(
         "Diverged",
