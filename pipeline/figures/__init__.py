@@ -1,0 +1,57 @@
+"""Every figure of the paper: from the tables in reports/results to reports/figures/*.svg.
+
+A figure is a function Results -> Drawing (a matplotlib Figure, its caption, its alt text, the files it read).
+A new figure is one such function and its name in `FIGURES`.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+
+from pipeline.figures.curves import generator_gradient_norms, modes_through_training
+from pipeline.figures.exact import distance_jsd
+from pipeline.figures.intervals import intervals_digits, intervals_ring
+from pipeline.figures.samples import digits_samples, ring_samples
+from pipeline.figures.style import RC, Drawing, save
+from pipeline.figures.tables import FOLDER, RESULTS, Results
+
+FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
+    "ring_samples": ring_samples,
+    "digits_samples": digits_samples,
+    "modes_through_training": modes_through_training,
+    "generator_gradient_norms": generator_gradient_norms,
+    "intervals_ring": intervals_ring,
+    "intervals_digits": intervals_digits,
+    "distance_jsd": distance_jsd,
+}
+
+
+def write_figures(root: Path) -> list[str]:
+    """Write reports/figures/NAME.svg for every figure, and figures.json {name: {caption, alt, source}}.
+
+    Reads root/reports/results only. A figure of a benchmark that the study does not have is left out, and
+    an SVG that no figure wrote is removed. Returns the names written; raises UserError on missing tables.
+    """
+    results = Results(root / RESULTS)
+    folder = root / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    index = {}
+    for name, draw in FIGURES.items():
+        with mpl.rc_context(RC):
+            drawing = draw(results)
+        if drawing is None:
+            continue
+        save(drawing.figure, folder / f"{name}.svg")
+        index[name] = {
+            "caption": drawing.caption,
+            "alt": drawing.alt,
+            "source": [f"results/{file}" for file in drawing.source],
+        }
+    for path in folder.glob("*.svg"):
+        if path.stem not in index:
+            path.unlink()
+    text = json.dumps(index, indent=1, ensure_ascii=False)
+    (folder / "figures.json").write_text(text + "\n", encoding="utf-8")
+    return list(index)

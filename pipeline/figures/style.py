@@ -1,0 +1,192 @@
+"""How every figure looks: size, fonts, one colour and one marker per variant, SVG without dates.
+
+Colours are the eight of Okabe & Ito without yellow and black, then the dark ones of Paul Tol's muted scheme;
+each comes with its own marker and dash, so that no two variants differ by colour alone.
+
+The rule that gives a variant its look: the variants in `KNOWN` own the first slots, by name; every other
+name takes the next free slots, in alphabetical order. So removing one of the known variants, or reordering
+the study, changes the look of none of the others.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from pipeline.figures.tables import Variant
+
+WIDTH = 16 / 2.54  # inches: the paper's text width, so that a figure is printed at its own size
+INK = "#222222"
+SOFT = "#8a8a8a"
+FAINT = "#d9d9d9"
+
+KNOWN = (
+    "minimax",
+    "non_saturating",
+    "non_saturating_r1",
+    "least_squares",
+    "exponential",
+    "reverse_kl",
+    "wgan_gp",
+    "wgan_clip",
+)
+_COLOURS = (
+    "#D55E00",
+    "#0072B2",
+    "#56B4E9",
+    "#009E73",
+    "#E69F00",
+    "#CC79A7",
+    "#332288",
+    "#882255",
+    "#117733",
+    "#999933",
+    "#AA4499",
+    "#661100",
+    "#44AA99",
+    "#222222",
+    "#6699CC",
+    "#888888",
+)
+_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "<", ">", "*", "h", "d", "H", "8", "o")
+_DASHES: tuple[tuple[float, ...], ...] = (
+    (),
+    (6, 1.5),
+    (3, 1.2),
+    (1, 1),
+    (6, 1.5, 1, 1.5),
+    (3, 1, 1, 1, 1, 1),
+    (9, 2),
+    (4, 1, 4, 3),
+)
+
+RC = {
+    "svg.hashsalt": "gan-foundry",
+    # Paths, not text: the same glyphs in the PDF and in any browser, whatever fonts it has.
+    "svg.fonttype": "path",
+    "path.simplify": False,
+    "font.family": "DejaVu Sans",
+    "mathtext.fontset": "dejavusans",
+    "font.size": 7.0,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.0,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.4,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.0,
+    "legend.frameon": False,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, what it says, and the files below reports/results that it was made from."""
+
+    figure: Figure
+    caption: str
+    alt: str
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and dash (lengths of ink and gap in line widths; empty: solid) of one variant."""
+
+    colour: str
+    marker: str
+    dash: tuple[float, ...]
+
+    @property
+    def text(self) -> tuple[float, float, float]:
+        """The colour, darker: for words in it, which need more contrast than lines."""
+        red, green, blue = to_rgb(self.colour)
+        return 0.75 * red, 0.75 * green, 0.75 * blue
+
+    @property
+    def line(self) -> dict[str, object]:
+        """Keywords for Axes.plot."""
+        return {"color": self.colour, "dashes": self.dash} if self.dash else {"color": self.colour}
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """One look per name, by the rule stated at the top of this module."""
+    others = sorted(set(names) - set(KNOWN))
+    return {name: _slot(index) for index, name in enumerate((*KNOWN, *others))}
+
+
+def objective_looks(objectives: Iterable[str], variants: Mapping[str, Variant]) -> dict[str, Look]:
+    """A theory curve has the look of the variant that trains its objective.
+
+    Of several, the one named like the objective, else the first by slot; without any, a slot of its own.
+    """
+    wanted = list(objectives)
+    owners = {objective: _owner(objective, variants) for objective in wanted}
+    styles = looks([*variants, *(owner for owner in owners.values())])
+    return {objective: styles[owners[objective]] for objective in wanted}
+
+
+def _owner(objective: str, variants: Mapping[str, Variant]) -> str:
+    order = list(looks(variants))
+    trained = sorted((v.name for v in variants.values() if v.objective == objective), key=order.index)
+    return objective if objective in trained or not trained else trained[0]
+
+
+def _slot(index: int) -> Look:
+    return Look(
+        _COLOURS[index % len(_COLOURS)],
+        _MARKERS[index % len(_MARKERS)],
+        # Shifted by one in each round, so that a colour that comes again comes with another dash.
+        _DASHES[(index + index // len(_COLOURS)) % len(_DASHES)],
+    )
+
+
+def letter(index: int) -> str:
+    """a, b, c ... for the index-th panel."""
+    return chr(ord("a") + index)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """The figure as SVG: same figure, same bytes."""
+    buffer = BytesIO()
+    with mpl.rc_context(RC):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    text = re.sub(r' d="[^"]*"', _shorter, buffer.getvalue().decode("utf-8"))
+    path.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n", encoding="utf-8")
+
+
+def _shorter(outline: re.Match[str]) -> str:
+    """A path with coordinates to a hundredth of a point: finer than any printer, half the bytes."""
+    return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", outline[0])
+
+
+def wrapped(title: str, width: int) -> str:
+    """A title broken at its blanks into lines of about `width` characters."""
+    return textwrap.fill(title, width, break_long_words=False, break_on_hyphens=False)

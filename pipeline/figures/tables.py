@@ -1,0 +1,147 @@
+"""reports/results as typed tables: the only input of the figures."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.errors import UserError
+
+RESULTS = "reports/results"
+FOLDER = "reports/figures"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variant of the study: its name in files, its title in print, the objective it trains."""
+
+    name: str
+    title: str
+    objective: str
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the study: full name, stem, the N it was measured with, and what the registry says of it."""
+
+    name: str
+    stem: str
+    n: int
+    title: str
+    unit: str
+    higher_is_better: bool | None
+    description: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of one folder reports/results, read when first asked for.
+
+    Raises UserError when a file is missing or lacks a column.
+    """
+
+    folder: Path
+
+    @cached_property
+    def study(self) -> dict[str, Any]:
+        """study.json: the resolved study."""
+        study: dict[str, Any] = self._read("study.json", lambda path: json.loads(path.read_text("utf-8")))
+        return study
+
+    @cached_property
+    def benchmarks(self) -> dict[str, str]:
+        """Name -> title, in the study's order: the order of `runs` (the keys of JSON objects are sorted)."""
+        names = dict.fromkeys(benchmark for benchmark, _ in self.study["runs"])
+        return {name: self.study["benchmarks"][name]["title"] for name in names}
+
+    @cached_property
+    def variants(self) -> dict[str, Variant]:
+        """The variants in the study's order."""
+        found = {}
+        for name in dict.fromkeys(variant for _, variant in self.study["runs"]):
+            settings = self.study["variants"][name]
+            found[name] = Variant(name, settings["title"], settings["objective"])
+        return found
+
+    def data(self, benchmark: str) -> dict[str, Any]:
+        """The benchmark's data settings, with `kind`."""
+        settings: dict[str, Any] = self.study["benchmarks"][benchmark]["data"]
+        return settings
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """benchmark, variant, seed, step, metric, value."""
+        return self._table("metrics.csv", "benchmark variant seed step metric value")
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One row per benchmark, variant and metric, at the final step."""
+        return self._table("summary.csv", "benchmark variant metric point low high seeds collapse_rate")
+
+    @cached_property
+    def progress(self) -> pd.DataFrame:
+        """Intervals over seeds at every checkpoint."""
+        return self._table("progress.csv", "benchmark variant metric step point low high")
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """Quartiles over seeds of what training logged."""
+        return self._table("history.csv", "benchmark variant quantity step median q25 q75 seeds")
+
+    @cached_property
+    def references(self) -> pd.DataFrame:
+        """Floors, ceilings and real against real."""
+        return self._table("references.csv", "benchmark metric kind value low high")
+
+    @cached_property
+    def gallery(self) -> pd.DataFrame:
+        """Final samples: benchmark, variant, seed, index, values."""
+        return self._read("gallery.parquet", pd.read_parquet)
+
+    def theory(self, name: str, columns: str) -> pd.DataFrame:
+        """theory/NAME.csv."""
+        return self._table(f"theory/{name}.csv", columns)
+
+    def measured(self, benchmark: str) -> list[Metric]:
+        """The benchmark's metrics, in the summary's order."""
+        names = dict.fromkeys(self.summary.loc[self.summary.benchmark == benchmark, "metric"])
+        return [self._describe(name) for name in names]
+
+    def metric(self, benchmark: str, stem: str) -> str | None:
+        """The full name (with its N) of a benchmark's metric; None when it is not measured."""
+        return next((metric.name for metric in self.measured(benchmark) if metric.stem == stem), None)
+
+    def _describe(self, name: str) -> Metric:
+        match = re.fullmatch(r"(.+)_n([0-9]+)", name)
+        if not match or match[1] not in self.study["metrics"]:
+            raise UserError(f"{self.folder / 'study.json'}: metrics has no entry for {name!r}")
+        return Metric(name, match[1], int(match[2]), **self.study["metrics"][match[1]])
+
+    def diverged(self, benchmark: str) -> dict[tuple[str, int], int]:
+        """(variant, seed) -> step, of the seeds that diverged."""
+        rows = self.metrics
+        rows = rows[(rows.benchmark == benchmark) & (rows.metric == "diverged") & (rows.value > 0)]
+        return {(row.variant, int(row.seed)): int(row.step) for row in rows.itertuples()}
+
+    def _table(self, name: str, columns: str) -> pd.DataFrame:
+        table = self._read(name, pd.read_csv)
+        missing = [column for column in columns.split() if column not in table.columns]
+        if missing:
+            raise UserError(f"{self.folder / name}: column {missing[0]!r} is missing")
+        return table
+
+    def _read(self, name: str, read: Callable[[Path], Any]) -> Any:
+        path = self.folder / name
+        try:
+            return read(path)
+        except FileNotFoundError:
+            raise UserError(
+                f"{path}: no such file; the study writes it (`make study`), and git has it"
+            ) from None
+        except (ValueError, OSError) as error:
+            raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None

@@ -1,0 +1,356 @@
+"""Made-up but deterministic tables in the layout of reports/results, for the tests of figures and paper.
+
+The numbers mean nothing; they only look like a study: some variants collapse, one seed diverges.
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+SOURCES = Path(__file__).parents[1] / "reports"
+VARIANTS = {
+    "minimax": ("Minimax", "minimax"),
+    "non_saturating": ("Non-saturating", "non_saturating"),
+    "non_saturating_r1": ("Non-saturating + R1", "non_saturating"),
+    "least_squares": ("Least squares", "least_squares"),
+    "exponential": ("Exponential", "exponential"),
+    "reverse_kl": ("Reverse KL", "reverse_kl"),
+    "wgan_gp": ("WGAN-GP", "wasserstein"),
+    "wgan_clip": ("WGAN, clipped", "wasserstein"),
+}
+METRICS = {
+    "ring": {
+        "modes_covered_n2500": 8,
+        "modes_tenth_share_n2500": 8,
+        "high_quality_n2500": 1,
+        "modes_occupied_n2500": 8,
+        "reverse_kl_modes_n2500": 0,
+        "largest_mode_share_n2500": 0.125,
+        "jsd_n2500": 0,
+        "kl_forward_n2500": 0,
+        "kl_reverse_n2500": 0,
+    },
+    "digits": {
+        "fid_n599": 3,
+        "kid_n599": 0.02,
+        "precision_n599": 0.9,
+        "recall_n599": 0.9,
+        "classes_covered_n599": 10,
+        "reverse_kl_classes_n599": 0.01,
+    },
+}
+UNITS = {"modes": "modes", "classes": "classes", "reverse": "nats", "jsd": "nats", "kl": "nats"}
+HIGHER = ("modes", "classes", "high", "precision", "recall")
+QUANTITIES = (
+    "critic_loss",
+    "generator_loss",
+    "generator_gradient_norm",
+    "critic_gradient_norm",
+    "value_estimate",
+    "penalty",
+)
+TITLES = {"ring": "Ring of 8", "digits": "Digits 8x8"}
+
+
+def _rng(*key: object) -> np.random.Generator:
+    """A generator that depends on the key only, so that removing a variant changes no other number."""
+    return np.random.default_rng(int(hashlib.sha256(repr(key).encode()).hexdigest()[:8], 16))
+
+
+def _values(metric: str, target: float, variant: str, seeds: int, quality: float) -> np.ndarray:
+    """(S,) values that approach the target as quality goes to 1."""
+    noise = _rng(metric, variant).random(seeds)
+    if metric.startswith(("modes", "classes")):
+        return np.ceil(target * np.minimum(1, quality * (0.4 + 0.7 * noise) + 0.3 * quality))
+    if metric.startswith(("high", "precision", "recall")):
+        return target * (1 - (1 - quality) * (0.3 + 0.6 * noise))
+    return target + (1.2 - quality) * (0.2 + noise) * max(target, 0.3)
+
+
+def _study(variants: dict[str, tuple[str, str]], seeds: int, benchmarks: tuple[str, ...]) -> dict[str, Any]:
+    recipe = {
+        "critic_steps": 1,
+        "generator_learning_rate": 1e-3,
+        "critic_learning_rate": 1e-3,
+        "betas": [0.5, 0.9],
+        "batch": 128,
+        "latents": "shared",
+        "penalty": {"kind": "none"},
+    }
+    own = {
+        "non_saturating_r1": {"penalty": {"kind": "r1", "weight": 0.1}},
+        "wgan_gp": {"critic_steps": 3, "penalty": {"kind": "gradient_penalty", "weight": 1.0, "target": 1.0}},
+        "wgan_clip": {"critic_steps": 3, "penalty": {"kind": "weight_clipping", "bound": 0.1}},
+    }
+    networks = {"widths": [64, 64], "activation": "relu"}
+    benchmark = {
+        "latent": 2,
+        "generator": {**networks, "output": "linear"},
+        "critic": networks,
+        "collapse_below": 0.5,
+    }
+    return {
+        "scale": "laptop",
+        "settings": {
+            "seeds": seeds,
+            "generator_updates": {"ring": 10000, "digits": 3000},
+            "checkpoints": 6,
+            "classifier_epochs": 40,
+            "bootstrap_resamples": 5000,
+            "floor_repeats": 20,
+        },
+        "benchmarks": {
+            "digits": {
+                **benchmark,
+                "title": TITLES["digits"],
+                "data": {"kind": "digits", "held_out": 599, "split_seed": 0},
+                "evaluation_samples": 599,
+            },
+            "ring": {
+                **benchmark,
+                "title": TITLES["ring"],
+                "data": {"kind": "ring", "modes": 8, "radius": 1.0, "std": 0.01},
+                "evaluation_samples": 2500,
+            },
+        },
+        "variants": {
+            name: {"title": title, "objective": objective} for name, (title, objective) in variants.items()
+        },
+        "recipes": {name: {**recipe, **own.get(name, {})} for name in variants},
+        "runs": [[benchmark, name] for benchmark in benchmarks for name in variants],
+        "features": {
+            "digits": {
+                "dataset": "digits",
+                "held_out_accuracy": 0.97,
+                "train_accuracy": 0.999,
+                "feature_dimensions": 64,
+                "n_train": 1198,
+                "n_test": 599,
+            }
+        },
+        "metrics": {
+            metric.partition("_n")[0]: {
+                "title": metric.partition("_n")[0].replace("_", " ").capitalize(),
+                "unit": UNITS.get(metric.partition("_")[0], ""),
+                "higher_is_better": metric.startswith(HIGHER),
+                "description": "made up",
+            }
+            for names in [*METRICS.values(), ("collapsed", "diverged")]
+            for metric in names
+        },
+        "objectives": {
+            objective: {
+                "title": objective.replace("_", " ").capitalize(),
+                "construction": "likelihood_ratio",
+                "citation": "Goodfellow et al. 2014",
+                "needs_lipschitz": objective == "wasserstein",
+                "typst": {
+                    "domain": "(-infinity, infinity)",
+                    "phi": "-ln(1 + e^(t))",
+                    "psi": "-ln(1 + e^(-t))",
+                    "beta": "ln(1 + e^(t))",
+                    "omega": None if objective == "wasserstein" else "ln(r)",
+                    "d": None if objective == "wasserstein" else "2 ln(2) - r ln(1 + frac(1, r)) - ln(1 + r)",
+                },
+            }
+            for _, objective in variants.values()
+        },
+    }
+
+
+def _statistics(values: np.ndarray) -> dict[str, float]:
+    if len(values) < 2:
+        return {"point": values[0] if len(values) else np.nan, "low": np.nan, "high": np.nan}
+    point = float(np.mean(np.sort(values)[len(values) // 4 : max(1, len(values) - len(values) // 4)]))
+    spread = float(values.std()) / np.sqrt(len(values))
+    return {"point": point, "low": point - 2 * spread, "high": point + 2 * spread}
+
+
+def write_results(
+    root: Path,
+    seeds: int = 10,
+    without: tuple[str, ...] = (),
+    extra: dict[str, tuple[str, str]] | None = None,
+    diverged: dict[str, int] | None = None,
+    benchmarks: tuple[str, ...] = ("ring", "digits"),
+) -> Path:
+    """Write root/reports with sources, results and made-up numbers; returns root.
+
+    `diverged` says how many of a variant's seeds, from the last, are lost.
+    """
+    lost = {"wgan_clip": 1} if diverged is None else diverged
+    variants = {name: pair for name, pair in {**VARIANTS, **(extra or {})}.items() if name not in without}
+    reports = root / "reports"
+    results = reports / "results"
+    (results / "theory").mkdir(parents=True)
+    for name in ("paper.typ", "references.bib"):
+        if (SOURCES / name).exists():
+            shutil.copy(SOURCES / name, reports / name)
+    shutil.copytree(SOURCES / "published", reports / "published")
+    study = _study(variants, seeds, benchmarks)
+    (results / "study.json").write_text(json.dumps(study, indent=1, sort_keys=True))
+    _write_tables(results, study, variants, seeds, lost)
+    _write_gallery(results, variants, seeds, lost)
+    _write_theory(results / "theory", {objective for _, objective in variants.values()})
+    _write_claims(results)
+    return root
+
+
+def _write_tables(
+    results: Path,
+    study: dict[str, Any],
+    variants: dict[str, tuple[str, str]],
+    seeds: int,
+    lost: dict[str, int],
+) -> None:
+    metrics, summary, progress, history = [], [], [], []
+    used = {name: METRICS[name] for name in dict.fromkeys(benchmark for benchmark, _ in study["runs"])}
+    for benchmark, names in used.items():
+        steps = np.linspace(0, study["settings"]["generator_updates"][benchmark], 7).astype(int)[1:]
+        for variant in variants:
+            level = 0.5 + 0.5 * _rng("quality", variant).random()
+            alive = list(range(seeds - lost.get(variant, 0)))
+            diverged = set(range(seeds)) - set(alive)
+            key = {"benchmark": benchmark, "variant": variant}
+            for seed in range(seeds):
+                step = steps[2] if seed in diverged else steps[-1]
+                metrics.append(
+                    {**key, "seed": seed, "step": step, "metric": "diverged", "value": int(seed in diverged)}
+                )
+            for metric, target in names.items():
+                for index, step in enumerate(steps):
+                    values = _values(metric, target, variant, seeds, level * (index + 3) / (len(steps) + 2))
+                    metrics += [
+                        {**key, "seed": seed, "step": step, "metric": metric, "value": values[seed]}
+                        for seed in alive
+                    ]
+                    band = _statistics(values[alive])
+                    if not alive:
+                        continue
+                    progress.append({**key, "metric": metric, "step": step, **band})
+                summary.append(
+                    {
+                        **key,
+                        "metric": metric,
+                        "statistic": "iqm",
+                        **band,
+                        "median": float(np.median(values[alive])) if alive else np.nan,
+                        "seeds": len(alive),
+                        "diverged": len(diverged),
+                        "collapse_rate": len(diverged) / seeds,
+                        "collapse_low": 0.0,
+                        "collapse_high": min(1.0, len(diverged) / seeds + 0.2),
+                    }
+                )
+            for quantity in QUANTITIES:
+                noise = _rng(quantity, variant, benchmark)
+                median = np.exp(np.cumsum(noise.normal(0, 0.15, 100)) - 3 * (1 - level))
+                for step, value in zip(np.linspace(0, steps[-1], 100).astype(int), median, strict=True):
+                    if not alive and step > steps[2]:
+                        continue
+                    history.append(
+                        {
+                            **key,
+                            "quantity": quantity,
+                            "step": step,
+                            "median": value,
+                            "q25": value * 0.7,
+                            "q75": value * 1.5,
+                            "seeds": len(alive) or seeds,
+                        }
+                    )
+    references = []
+    for benchmark, names in used.items():
+        for metric, target in names.items():
+            kinds = ("floor", "ceiling") if benchmark == "ring" else ("real_vs_real",)
+            references += [
+                {
+                    "benchmark": benchmark,
+                    "metric": metric,
+                    "kind": kind,
+                    "value": target,
+                    "low": target * 0.98,
+                    "high": target * 1.02,
+                    "repeats": 20,
+                    "note": "made up",
+                }
+                for kind in kinds
+            ]
+    columns = {"progress": ["benchmark", "variant", "metric", "step", "point", "low", "high"]}
+    for name, rows in (
+        ("metrics", metrics),
+        ("summary", summary),
+        ("progress", progress),
+        ("history", history),
+        ("references", references),
+    ):
+        table = pd.DataFrame(rows, columns=columns.get(name))
+        table.to_csv(results / f"{name}.csv", index=False, float_format="%.9g")
+
+
+def _write_gallery(
+    results: Path, variants: dict[str, tuple[str, str]], seeds: int, lost: dict[str, int]
+) -> None:
+    angles = 2 * np.pi * np.arange(8) / 8
+    rows = []
+    for variant in variants:
+        rng = _rng("gallery", variant)
+        for seed in range(seeds - lost.get(variant, 0)):
+            modes = rng.permutation(8)[: rng.integers(1, 9)]
+            chosen = angles[rng.choice(modes, 300)]
+            points = np.stack([np.cos(chosen), np.sin(chosen)], 1) + rng.normal(0, 0.03, (300, 2))
+            rows += [
+                {"benchmark": "ring", "variant": variant, "seed": seed, "index": i, "values": point}
+                for i, point in enumerate(points.astype(np.float32))
+            ]
+            images = rng.integers(0, 256, (16, 64)).astype(np.float32)
+            rows += [
+                {"benchmark": "digits", "variant": variant, "seed": seed, "index": i, "values": image}
+                for i, image in enumerate(images)
+            ]
+    columns = ["benchmark", "variant", "seed", "index", "values"]
+    pd.DataFrame(rows, columns=columns).to_parquet(results / "gallery.parquet", index=False)
+
+
+def _write_theory(folder: Path, objectives: set[str]) -> None:
+    distance = np.linspace(0, 10, 101)
+    jsd = np.log(2) * (1 - np.exp(-(distance**2) / 8))
+    pd.DataFrame(
+        {
+            "distance": distance,
+            "jsd_nats": jsd,
+            "jsd_shortfall_nats": np.log(2) - jsd,
+            "jsd_gradient_nats": np.gradient(jsd, distance),
+        }
+    ).to_csv(folder / "distance.csv", index=False, float_format="%.9g")
+    rows = []
+    for objective in sorted(objectives):
+        decay = _rng("decay", objective).random() * 2
+        for value in distance[1:]:
+            gradient = np.exp(-decay * value) * value
+            rows.append({"objective": objective, "distance": value, "gradient_abs": gradient})
+    pd.DataFrame(rows).to_csv(folder / "generator_gradient.csv", index=False, float_format="%.9g")
+
+
+def _write_claims(results: Path) -> None:
+    claims = [
+        {
+            "id": name,
+            "claim": f"Claim {name}: the JSD of disjoint densities is log 2 = 0.693 whatever their distance.",
+            "source": "Wang, She & Ward 2019",
+            "test": "Exact quadrature for two uniforms at growing distance.",
+            "criterion": "Supported if every JSD is within 1e-06 nats of log 2. Contradicted otherwise.",
+            "thresholds": {"deviation_nats": 1e-6},
+            "verdict": verdict,
+            "evidence": [{"name": "deviation", "value": 1e-9, "low": None, "high": None, "unit": "nats"}],
+            "reading": "All 4 disjoint pairs have JSD log 2 to within 1.1e-16 nats.",
+            "shown_in": ["results/theory/distance.csv"],
+        }
+        for name, verdict in (("V1", "supported"), ("V2", "contradicted"), ("C1", "inconclusive"))
+    ]
+    (results / "claims.json").write_text(json.dumps(claims, indent=1))
