@@ -1,15 +1,15 @@
 """reports/paper.typ -> reports/paper.pdf and reports/paper.html, one source, offline, byte-identical.
 
 The source holds words and layout; every number reaches it as one JSON object that `collect` builds from
-reports/results, reports/published and reports/figures. A number that is not there stops the build: the source's
-`num` panics with its name, and the panic becomes a UserError.
+reports/results, reports/published and reports/figures. A number that is not there stops the build: `num` in
+the source panics with its name, and the panic becomes a UserError.
 """
 
 import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import typst
@@ -17,7 +17,7 @@ import typst
 from pipeline.errors import UserError
 from pipeline.figures.style import looks
 from pipeline.figures.tables import FOLDER as FIGURES
-from pipeline.figures.tables import RESULTS, Results
+from pipeline.figures.tables import RESULTS, Results, to_records
 
 REPORTS = "reports"
 SOURCE = "paper.typ"
@@ -32,12 +32,13 @@ def write_paper(root: Path) -> list[Path]:
     """
     reports = root / REPORTS
     content = json.dumps(collect(root), allow_nan=False)
-    built = {target: _compile(reports, content, target) for target in ("pdf", "html")}
-    paths = []
-    for target, document in built.items():
-        paths.append(reports / f"paper.{target}")
-        paths[-1].write_bytes(document)
-    return paths
+    built = {
+        reports / "paper.pdf": _compile(reports, content, "pdf"),
+        reports / "paper.html": _compile(reports, content, "html"),
+    }
+    for path, document in built.items():
+        path.write_bytes(document)
+    return list(built)
 
 
 def collect(root: Path) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def _references(results: Results) -> dict[str, Any]:
 def _nested(table: pd.DataFrame, keys: list[str]) -> dict[str, Any]:
     """Rows as nested dictionaries by their keys."""
     tree: dict[str, Any] = {}
-    for row in _records(table):
+    for row in to_records(table):
         branch = tree
         for key in keys:
             branch = branch.setdefault(str(row[key]), {})
@@ -100,14 +101,9 @@ def _nested(table: pd.DataFrame, keys: list[str]) -> dict[str, Any]:
     return tree
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.astype(object).where(table.notna(), None).to_dict("records")
-    return rows
-
-
 def _rows(path: Path) -> list[dict[str, Any]]:
     try:
-        return _records(pd.read_csv(path, dtype=str))  # as printed there, zeros included
+        return to_records(pd.read_csv(path, dtype=str))  # as printed there, zeros included
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; git has it") from None
 
@@ -141,7 +137,7 @@ def _read_json(path: Path) -> Any:
         raise UserError(f"{path}: not valid JSON ({error})") from None
 
 
-def _compile(reports: Path, content: str, target: str) -> bytes:
+def _compile(reports: Path, content: str, target: Literal["pdf", "html"]) -> bytes:
     compiler = typst.Compiler(
         reports / SOURCE,
         root=reports,
@@ -156,7 +152,9 @@ def _compile(reports: Path, content: str, target: str) -> bytes:
     for warning in warnings:
         if not any(known in warning.message for known in EXPECTED_WARNINGS):
             raise UserError(f"{reports / SOURCE}: {warning.message}")
-    return bytes(document)
+    # One document per file; only images of pages come as a list.
+    assert isinstance(document, bytes)
+    return document
 
 
 def _problem(error: typst.TypstError) -> str:

@@ -52,9 +52,9 @@ def modes_through_training(results: Results) -> Drawing | None:
     if not blocks:
         return None
     caption = (
-        "Modes covered on the ring and classes covered on the digits through training: interquartile mean over "
-        "seeds (line) with its 95 % bootstrap interval (band), each variant in its own panel over all others "
-        "(grey). The dotted line is the number of modes or classes of the data."
+        "Modes covered on the ring and classes covered on the digits through training: interquartile mean "
+        "over seeds (line) with its 95 % bootstrap interval (band), each variant in its own panel over all "
+        "others (grey). The dotted line is the number of modes or classes of the data."
     )
     return Drawing(
         _small_multiples(results, blocks),
@@ -74,8 +74,8 @@ def generator_gradient_norms(results: Results) -> Drawing | None:
         blocks.append(Bands(f"{title}: norm of the generator's gradient", "gradient norm", table, log=True))
     caption = (
         "Norm of the generator's gradient through training, on a log scale: median over seeds (line) and "
-        "quartiles (band), each variant in its own panel over all others (grey). Norms of different objectives "
-        "have different units of loss; compare their course, not their height."
+        "quartiles (band), each variant in its own panel over all others (grey). Norms of different "
+        "objectives have different units of loss; compare their course, not their height."
     )
     return Drawing(
         _small_multiples(results, blocks),
@@ -90,7 +90,7 @@ def _small_multiples(results: Results, blocks: list[Bands]) -> Figure:
     rows = -(-len(results.variants) // _columns(results))
     height = len(blocks) * (rows * PANEL_HEIGHT + 0.45)
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(blocks), 1))
+    parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
     for index, (part, block) in enumerate(zip(parts, blocks, strict=True)):
         part.suptitle(f"({letter(index)})  {block.heading}", x=0.01, ha="left", fontsize=8, weight="bold")
         part.supxlabel("generator updates", fontsize=7)
@@ -115,16 +115,16 @@ def _block(part: SubFigure, block: Bands, results: Results, styles: dict[str, Lo
             if name != variant.name:
                 axes.plot(curve.step, curve.middle, color=FAINT, linewidth=0.6, zorder=1)
         look = styles[variant.name]
-        curve = curves.get(variant.name)
-        if curve is None or curve.middle.isna().all():
+        own = curves.get(variant.name)
+        if own is None or own.middle.isna().all():
             axes.text(
                 0.5, 0.5, "no seed left", transform=axes.transAxes, ha="center", va="center", fontsize=6.5
             )
         else:
-            axes.fill_between(curve.step, curve.low, curve.high, color=look.colour, alpha=0.25, linewidth=0)
-            axes.plot(curve.step, curve.middle, color=look.colour, linewidth=1.2, zorder=3)
-            if len(curve) <= 12:
-                axes.plot(curve.step, curve.middle, look.marker, color=look.colour, ms=3, mew=0, zorder=4)
+            axes.fill_between(own.step, own.low, own.high, color=look.colour, alpha=0.25, linewidth=0)
+            axes.plot(own.step, own.middle, color=look.colour, linewidth=1.2, zorder=3)
+            if len(own) <= 12:
+                axes.plot(own.step, own.middle, look.marker, color=look.colour, ms=3, mew=0, zorder=4)
         axes.set_title(variant.title, color=look.text, fontsize=7 if columns <= COLUMNS else 5.8, pad=2.5)
         if block.total is not None:
             axes.axhline(block.total, color="#555555", linestyle=":", linewidth=0.8, zorder=2)

@@ -48,10 +48,10 @@ def distance_jsd(results: Results) -> Drawing:
         handles, labels, loc="outside lower center", ncols=columns, handlelength=2.6, columnspacing=1.3
     )
     caption = (
-        "Two normals of equal variance at a growing distance, exactly. (a) Their Jensen-Shannon divergence, which "
-        "saturates at log 2. (b) Its derivative, log scale. (c) The generator's exact gradient with respect to "
-        "the distance when the critic is optimal, one curve per objective, log scale, in the colour of the "
-        "variant that trains it."
+        "Two normals of equal variance at a growing distance, exactly. (a) Their Jensen-Shannon divergence, "
+        "which saturates at log 2. (b) Its derivative, log scale. (c) The generator's exact gradient with "
+        "respect to the distance when the critic is optimal, one curve per objective, log scale, in the "
+        "colour of the variant that trains it."
     )
     return Drawing(
         figure, caption, _alt(objectives), ("theory/distance.csv", "theory/generator_gradient.csv")
@@ -88,7 +88,7 @@ def _title(results: Results, objective: str) -> str:
 
 def _alt(objectives: list[str]) -> str:
     return (
-        "Three line charts against the distance of two normals: the Jensen-Shannon divergence rising to log 2, "
-        f"its derivative falling towards zero, and the size of the generator's gradient for "
+        "Three line charts against the distance of two normals: the Jensen-Shannon divergence rising to log "
+        f"2, its derivative falling towards zero, and the size of the generator's gradient for "
         f"{', '.join(objectives)}."
     )

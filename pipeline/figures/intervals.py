@@ -1,5 +1,7 @@
 """Every metric at the end of training: one panel per metric, one line per variant."""
 
+from typing import Any, Literal
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from pipeline.figures.style import FAINT, SOFT, WIDTH, Drawing, letter, looks, wrapped
-from pipeline.figures.tables import Metric, Results
+from pipeline.figures.tables import Metric, Results, to_records
 
 COLUMNS = 3
 TITLE_CHARACTERS = 34  # what a panel is wide
@@ -45,7 +47,7 @@ def _intervals(results: Results, benchmark: str) -> Drawing:
     grid = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False)
     for index, metric in enumerate(metrics):
         axes = grid.flat[index]
-        table = summary[summary.metric == metric.name].set_index("variant")
+        table = summary[summary.metric == metric.name]
         _references(axes, references[references.metric == metric.name])
         _rows(axes, results, table, ("point", "low", "high"))
         unit = "" if metric.unit in ("", "fraction") else f" [{metric.unit}]"
@@ -67,23 +69,21 @@ def _rows(axes: Axes, results: Results, table: pd.DataFrame, columns: tuple[str,
     """One horizontal interval with its marker per variant, the first variant on top."""
     styles = looks(results.variants)
     names = list(results.variants)
+    found = {
+        row["variant"]: [np.nan if row[column] is None else float(row[column]) for column in columns]
+        for row in to_records(table)
+        if row[columns[0]] is not None
+    }
+    centred: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6}
+    centred["transform"] = axes.get_yaxis_transform()
     for place, name in enumerate(names):
         look = styles[name]
         y = len(names) - 1 - place
         axes.axhline(y, color=FAINT, linewidth=0.4, zorder=0)
-        point, low, high = table.loc[name, list(columns)] if name in table.index else (np.nan,) * 3
-        if not np.isfinite(point):
-            axes.text(
-                0.5,
-                y,
-                "all seeds diverged",
-                transform=axes.get_yaxis_transform(),
-                ha="center",
-                va="center",
-                fontsize=6,
-                color=look.text,
-            )
+        if name not in found:
+            axes.text(0.5, y, "all seeds diverged", color=look.text, **centred)
             continue
+        point, low, high = found[name]
         axes.plot([low, high], [y, y], color=look.colour, linewidth=1.6, solid_capstyle="butt", zorder=3)
         axes.plot(point, y, look.marker, color=look.colour, ms=4, mew=0.5, mec="white", zorder=4)
     axes.set_ylim(-0.6, len(names) - 0.4)
@@ -97,11 +97,11 @@ def _rows(axes: Axes, results: Results, table: pd.DataFrame, columns: tuple[str,
 
 def _references(axes: Axes, references: pd.DataFrame) -> None:
     """Floors, ceilings and real against real, as a line with its band."""
-    for row in references.itertuples():
-        line, _ = KINDS[str(row.kind)]
-        if np.isfinite(row.low) and np.isfinite(row.high) and row.high > row.low:
-            axes.axvspan(row.low, row.high, color=SOFT, alpha=0.25, linewidth=0, zorder=1)
-        axes.axvline(row.value, color="#555555", linestyle=line, linewidth=0.8, zorder=2)
+    for row in to_records(references):
+        line, _ = KINDS[row["kind"]]
+        if row["low"] is not None and row["high"] is not None and row["high"] > row["low"]:
+            axes.axvspan(row["low"], row["high"], color=SOFT, alpha=0.25, linewidth=0, zorder=1)
+        axes.axvline(row["value"], color="#555555", linestyle=line, linewidth=0.8, zorder=2)
 
 
 def _scale(axes: Axes, table: pd.DataFrame, higher_is_better: bool | None) -> None:
@@ -118,7 +118,7 @@ def _scale(axes: Axes, table: pd.DataFrame, higher_is_better: bool | None) -> No
 
 def _collapse(axes: Axes, results: Results, summary: pd.DataFrame) -> None:
     """The share of seeds that collapsed; every row of a variant repeats it."""
-    table = summary.drop_duplicates("variant").set_index("variant")
+    table = summary.drop_duplicates("variant")
     _rows(axes, results, table, ("collapse_rate", "collapse_low", "collapse_high"))
     axes.set_xlim(-0.03, 1.03)
     axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -126,11 +126,12 @@ def _collapse(axes: Axes, results: Results, summary: pd.DataFrame) -> None:
 
 def _words(axes: Axes, index: int, title: str, higher_is_better: bool | None) -> None:
     axes.set_title(wrapped(f"({letter(index)}) {title}", TITLE_CHARACTERS), loc="left", fontsize=7)
-    text, side = {
+    sides: dict[bool | None, tuple[str, Literal["left", "center", "right"]]] = {
         True: ("higher is better →", "right"),
         False: ("← lower is better", "left"),
         None: ("closer to the line is better", "center"),
-    }[higher_is_better]
+    }
+    text, side = sides[higher_is_better]
     axes.set_xlabel(text, fontsize=6.3, labelpad=1.5, loc=side)
 
 
@@ -140,9 +141,9 @@ def _caption(results: Results, benchmark: str, references: pd.DataFrame) -> str:
         f" Vertical lines, with bands where they vary: {', '.join(drawn)}, at the same N." if drawn else ""
     )
     return (
-        f"{results.benchmarks[benchmark]}: every metric after training. Marker: interquartile mean over the seeds "
-        f"that did not diverge; bar: its 95 % bootstrap interval.{lines} Last panel: the share of seeds that "
-        "collapsed, with its exact 95 % interval."
+        f"{results.benchmarks[benchmark]}: every metric after training. Marker: interquartile mean over the "
+        f"seeds that did not diverge; bar: its 95 % bootstrap interval.{lines} Last panel: the share of "
+        "seeds that collapsed, with its exact 95 % interval."
     )
 
 
@@ -150,6 +151,6 @@ def _alt(results: Results, benchmark: str, metrics: list[Metric]) -> str:
     titles = ", ".join(metric.title for metric in metrics)
     variants = ", ".join(variant.title for variant in results.variants.values())
     return (
-        f"Dot-and-interval charts for {results.benchmarks[benchmark]}, one panel per metric ({titles}, collapse "
-        f"rate), one row for each of {variants}."
+        f"Dot-and-interval charts for {results.benchmarks[benchmark]}, one panel per metric ({titles}, "
+        f"collapse rate), one row for each of {variants}."
     )

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -67,7 +67,8 @@ _DASHES: tuple[tuple[float, ...], ...] = (
     (4, 1, 4, 3),
 )
 
-RC = {
+# Any: matplotlib types the keys as one literal of all its settings.
+RC: dict[Any, Any] = {
     "svg.hashsalt": "gan-foundry",
     # Paths, not text: the same glyphs in the PDF and in any browser, whatever fonts it has.
     "svg.fonttype": "path",
@@ -131,7 +132,7 @@ class Look:
         return 0.75 * red, 0.75 * green, 0.75 * blue
 
     @property
-    def line(self) -> dict[str, object]:
+    def line(self) -> dict[str, Any]:
         """Keywords for Axes.plot."""
         return {"color": self.colour, "dashes": self.dash} if self.dash else {"color": self.colour}
 
@@ -177,7 +178,7 @@ def save(figure: Figure, path: Path) -> None:
     """The figure as SVG: same figure, same bytes."""
     buffer = BytesIO()
     with mpl.rc_context(RC):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = re.sub(r' d="[^"]*"', _shorter, buffer.getvalue().decode("utf-8"))
     path.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n", encoding="utf-8")
 

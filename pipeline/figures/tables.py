@@ -27,7 +27,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of the study: full name, stem, the N it was measured with, and what the registry says of it."""
+    """A metric of the study: full name, stem, the N it was measured with, and what the registry says."""
 
     name: str
     stem: str
@@ -101,7 +101,8 @@ class Results:
     @cached_property
     def gallery(self) -> pd.DataFrame:
         """Final samples: benchmark, variant, seed, index, values."""
-        return self._read("gallery.parquet", pd.read_parquet)
+        gallery: pd.DataFrame = self._read("gallery.parquet", pd.read_parquet)
+        return gallery
 
     def theory(self, name: str, columns: str) -> pd.DataFrame:
         """theory/NAME.csv."""
@@ -126,10 +127,10 @@ class Results:
         """(variant, seed) -> step, of the seeds that diverged."""
         rows = self.metrics
         rows = rows[(rows.benchmark == benchmark) & (rows.metric == "diverged") & (rows.value > 0)]
-        return {(row.variant, int(row.seed)): int(row.step) for row in rows.itertuples()}
+        return {(row["variant"], row["seed"]): row["step"] for row in to_records(rows)}
 
     def _table(self, name: str, columns: str) -> pd.DataFrame:
-        table = self._read(name, pd.read_csv)
+        table: pd.DataFrame = self._read(name, pd.read_csv)
         missing = [column for column in columns.split() if column not in table.columns]
         if missing:
             raise UserError(f"{self.folder / name}: column {missing[0]!r} is missing")
@@ -145,3 +146,9 @@ class Results:
             ) from None
         except (ValueError, OSError) as error:
             raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+
+
+def to_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dictionaries of plain values; NaN is None."""
+    plain = table.astype(object).where(table.notna(), None)
+    return [dict(zip(table.columns, row, strict=True)) for row in plain.itertuples(index=False, name=None)]
