@@ -174,6 +174,8 @@ def run_stage(stage: str, root: Path, gpu_slots: int = 0, launch: str = "") -> i
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "SHELL": "/bin/sh",
         "LAUNCH": launch or os.environ.get("LAUNCH", ""),
+        # Jobs side by side, one thread each: threads of several jobs on the same cores cost a factor of ten.
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }
     gpus = [] if environment["LAUNCH"] or not gpu_slots else visible_gpus()
     with log.open("w") as output, gpu_slot(root, gpu_slots, gpus) as gpu:
