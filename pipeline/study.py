@@ -28,6 +28,7 @@ from pipeline.provenance import PROVENANCE, expected_seconds, guess_seconds, wri
 LOG = graph.WORK / "study.log"
 PAPER = ("reports/paper.pdf", "reports/paper.html")
 POLL_SECONDS = 0.25
+OVERHEAD_SECONDS = 4.0  # of each stage beside its recorded seconds: DVC, Python and its libraries starting
 LOG_LINES = 15
 
 
@@ -113,7 +114,8 @@ def _watch(
         time.sleep(POLL_SECONDS)
     stages = graph.load_schedule(root)
     known = expected_seconds(root)
-    progress = Progress({name: guess_seconds(name, known) for name in stages}, jobs, time.time())
+    weight = {name: guess_seconds(name, known) + OVERHEAD_SECONDS for name in stages}
+    progress = Progress(weight, jobs, time.time())
     with contextlib.ExitStack() as stack:
         live = stack.enter_context(Live(console=console, transient=True)) if console.is_terminal else None
         while process.poll() is None:

@@ -26,6 +26,8 @@ MAY_IMPORT = {
 MUST_NOT_REACH = {
     "metrics": {"training", "figures", "claims", "paper", "tracking", "aggregate"},
     "theory": {"training", "data", "metrics", "tracking"},
+    "plan": {"objectives", "training", "data"},  # who reads a plan need not know how it was resolved
+    "evaluate": {"training", "objectives", "tracking"},
     "training": {"metrics", "aggregate", "tracking", "figures"},
     "figures": {"training", "networks", "objectives", "data", "theory", "aggregate", "evaluate", "tracking"},
     "claims": {"training", "networks", "objectives", "data", "theory", "aggregate", "evaluate", "tracking"},
