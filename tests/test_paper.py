@@ -203,6 +203,7 @@ def test_a_fault_in_the_source_is_one_line(copy: Path) -> None:
         write_paper(copy)
 
 
+@pytest.mark.slow
 def test_figures_and_paper_take_seconds(tmp_path: Path) -> None:
     write_results(tmp_path, seeds=10)
     start = time.process_time()
