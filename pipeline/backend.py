@@ -34,11 +34,12 @@ def prepare_cpu(smallest_product: int) -> str:
     """
     torch.set_flush_denormal(True)
     _keep_memory()
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # torch puts it there when imported
+    matmul.fp32_precision = "bf16"
     large = 2 * smallest_product > _ONEDNN_MINIMUM
     if large and torch.backends.mkldnn.is_available() and _product_error() < _EXACT:
         return "onednn"
-    torch.backends.mkldnn.matmul.fp32_precision = "none"
+    matmul.fp32_precision = "none"
     return "default"
 
 

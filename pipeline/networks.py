@@ -158,8 +158,11 @@ def _activate_in_place(z: Tensor, activation: Activation) -> Tensor:
 
 def _through_activation(upstream: Tensor, output: Tensor, activation: Activation) -> Tensor:
     """dL/dz from dL/dh and h = a(z): each derivative is a function of the output alone."""
+    gradient: Tensor = upstream
     if activation == "relu":
-        return torch.ops.aten.threshold_backward(upstream, output, 0)
-    if activation == "leaky_relu":
-        return torch.ops.aten.leaky_relu_backward(upstream, output, LEAK, True)
-    return torch.ops.aten.tanh_backward(upstream, output) if activation == "tanh" else upstream
+        gradient = torch.ops.aten.threshold_backward(upstream, output, 0)
+    elif activation == "leaky_relu":
+        gradient = torch.ops.aten.leaky_relu_backward(upstream, output, LEAK, True)
+    elif activation == "tanh":
+        gradient = torch.ops.aten.tanh_backward(upstream, output)
+    return gradient

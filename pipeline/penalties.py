@@ -32,7 +32,7 @@ def penalty_value(penalty: GradientPenalty | ZeroCenteredPenalty, slopes: Tensor
     """The weighted penalty (S,) from the critic's gradients in x, (S, B, D)."""
     if isinstance(penalty, GradientPenalty):
         # vector_norm's derivative at 0 is 0, where that of sqrt would be infinite.
-        excess = torch.linalg.vector_norm(slopes, dim=2) - penalty.target
+        excess: Tensor = torch.linalg.vector_norm(slopes, dim=2) - penalty.target
         return penalty.weight * excess.square().mean(1)
     return 0.5 * penalty.weight * slopes.square().sum(2).mean(1)
 

@@ -33,6 +33,9 @@ from pipeline.seeds import stream, streams
 BLOCK = 32  # generator updates whose random numbers are drawn at once
 LOGGED_STEPS = 100
 CHECKPOINT_SECONDS = 30.0
+# Per seed, at the update before the step they are logged at. critic_loss is without the penalty;
+# value_estimate = -critic_loss - its value at p = q: what the batch says of the divergence that the critic
+# maximises (of an integral probability metric: times the critic's Lipschitz constant).
 QUANTITIES = (
     "critic_loss",
     "generator_loss",
@@ -190,8 +193,9 @@ class Training:
         return loss.detach()
 
     @staticmethod
-    def _optimise(network: StackedMLP, optimiser: torch.optim.Adam, logging: bool) -> Tensor | None:
-        norms = network.gradient_norms() if logging else None
+    def _optimise(network: StackedMLP, optimiser: torch.optim.Adam, logging: bool) -> Tensor:
+        """One Adam step; the norm (S,) of the gradient it took, or nothing (0,) when it is not logged."""
+        norms = network.gradient_norms() if logging else torch.empty(0)
         optimiser.step()
         return norms
 
@@ -218,8 +222,9 @@ class Training:
             latents[:, :, i] = torch.randn(BLOCK, draws, batch, latent, generator=self.latent_streams[i])
             if mix is not None:
                 mix[:, :, i] = torch.rand(BLOCK, steps, batch, 1, generator=self.penalty_streams[i])
-        move = lambda x: x.to(self.device, non_blocking=True)  # noqa: E731
-        return Block(move(real), move(latents), None if mix is None else move(mix))
+        return Block(
+            real.to(self.device), latents.to(self.device), None if mix is None else mix.to(self.device)
+        )
 
     def _evaluation_latent(self) -> Tensor:
         """The latents (S, N, Z) behind every saved sample: fixed, so that training shows as movement."""

@@ -59,6 +59,7 @@ class Study:
         }
         # variant -> modes kept per seed; None = diverged
         self.modes: dict[str, list[int | None]] = {"minimax": [1] * 6 + [8] * 4, "wgan_gp": [8] * 10}
+        self.missed: set[tuple[str, int]] = set()
         self.modes_due, self.collapse_below, self.seeds = 8, 0.5, 10
         self.benchmarks = ("ring", "digits")
 
@@ -108,6 +109,9 @@ class Study:
                     # An early checkpoint that must not count, after the final one in the file.
                     metrics.append({**row, "metric": "modes_occupied_n2500", "value": kept})
                     metrics.append({**row, "step": 5, "metric": "modes_occupied_n2500", "value": 2})
+                    share = 0.95 if kept == 1 else 0.4
+                    metrics.append({**row, "metric": "largest_mode_share_n2500", "value": share})
+                    metrics.append({**row, "metric": "missed", "value": int((variant, seed) in self.missed)})
                 metrics.append({**row, "benchmark": "digits", "metric": "diverged", "value": 1})
             if any(kept is not None for kept in modes):
                 summary.append(
@@ -154,7 +158,7 @@ def evidence(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_a_study_in_which_everything_holds(study: Study) -> None:
     records = study.verdicts()
-    assert list(records) == ["D3", "V1", "V2", "V3a", "C1"]
+    assert list(records) == ["D3", "V1", "V2", "V3a", "C1a", "C1b"]
     assert {record["verdict"] for record in records.values()} == {"supported"}
     written = json.loads((study.folder / "claims.json").read_text("utf-8"))
     assert written == list(records.values())
@@ -274,7 +278,7 @@ def test_v3a_without_minimax_or_its_distance(study: Study) -> None:
 
 def test_c1_counts_collapsed_and_diverged_apart(study: Study) -> None:
     study.modes["minimax"] = [1, 1, 3, 3, 3, 3, 4, 8, 8, None]
-    record = study.verdicts()["C1"]
+    record = study.verdicts()["C1b"]
     found = evidence(record)
     rate = found["collapse_rate_minimax"]
     assert rate["value"] == 0.6  # 1 to 3 of 8 modes; 4 is half
@@ -289,6 +293,26 @@ def test_c1_counts_collapsed_and_diverged_apart(study: Study) -> None:
     assert "minimax (6 of 10)" in record["reading"]
 
 
+def test_c1_does_not_take_seeds_that_missed_the_data_for_collapsed(study: Study) -> None:
+    """Untrained generators are the nearest to few modes: 4 of 10 would carry the claim."""
+    study.modes["minimax"] = [1] * 4 + [8] * 6
+    assert study.verdicts()["C1b"]["verdict"] == "supported"
+    study.missed = {("minimax", seed) for seed in range(4)}
+    record = study.verdicts()["C1b"]
+    assert record["verdict"] == "inconclusive"
+    assert evidence(record)["missed_seeds_minimax"]["value"] == 4
+
+
+def test_c1a_needs_one_mode_and_c1b_few(study: Study) -> None:
+    study.modes["minimax"] = [1] * 2 + [3] * 4 + [8] * 4
+    records = study.verdicts()
+    assert (records["C1a"]["verdict"], records["C1b"]["verdict"]) == ("inconclusive", "supported")
+    assert evidence(records["C1a"])["collapse_rate_minimax"]["value"] == 0.2
+    assert evidence(records["C1b"])["collapse_rate_minimax"]["value"] == 0.6
+    study.modes["minimax"] = [1] * 4 + [8] * 6
+    assert study.verdicts()["C1a"]["verdict"] == "supported"
+
+
 @pytest.mark.parametrize(
     ("modes", "verdict"),
     [
@@ -300,38 +324,38 @@ def test_c1_counts_collapsed_and_diverged_apart(study: Study) -> None:
 )
 def test_c1_at_ten_seeds(study: Study, modes: list[int | None], verdict: str) -> None:
     study.modes["minimax"] = modes
-    assert study.verdicts()["C1"]["verdict"] == verdict
+    assert study.verdicts()["C1b"]["verdict"] == verdict
 
 
 def test_c1_is_contradicted_by_many_seeds_without_collapse(study: Study) -> None:
     study.seeds = 150
     study.modes = {variant: [8] * 150 for variant in VARIANTS}
-    assert study.verdicts()["C1"]["verdict"] == "contradicted"
+    assert study.verdicts()["C1b"]["verdict"] == "contradicted"
     study.modes["wgan_gp"] = [8] * 145 + [None] * 5  # what diverged might have collapsed
-    assert study.verdicts()["C1"]["verdict"] == "inconclusive"
+    assert study.verdicts()["C1b"]["verdict"] == "inconclusive"
 
 
 def test_c1_at_three_seeds_is_inconclusive_whatever_they_show(study: Study) -> None:
     study.seeds = 3
     study.modes = {variant: [1, 1, 1] for variant in VARIANTS}
-    assert study.verdicts()["C1"]["verdict"] == "inconclusive"
+    assert study.verdicts()["C1b"]["verdict"] == "inconclusive"
 
 
 def test_c1_when_every_seed_diverged_has_no_mode_share(study: Study) -> None:
     study.modes["wgan_gp"] = [None] * 10
-    found = evidence(study.verdicts()["C1"])
+    found = evidence(study.verdicts()["C1b"])
     assert found["largest_mode_share_wgan_gp"]["value"] is None
     assert (found["collapse_rate_wgan_gp"]["low"], found["collapse_rate_wgan_gp"]["high"]) == (0.0, 1.0)
 
 
 def test_c1_follows_the_benchmarks_own_threshold(study: Study) -> None:
     study.collapse_below = 0.1  # fewer than 0.8 modes: nobody
-    assert evidence(study.verdicts()["C1"])["collapse_rate_minimax"]["value"] == 0
+    assert evidence(study.verdicts()["C1b"])["collapse_rate_minimax"]["value"] == 0
 
 
 def test_c1_without_the_ring_is_inconclusive(study: Study) -> None:
     study.benchmarks = ("digits",)
-    record = study.verdicts()["C1"]
+    record = study.verdicts()["C1b"]
     assert record["verdict"] == "inconclusive"
     assert "no runs on the benchmark 'ring'" in record["reading"]
 
@@ -423,7 +447,7 @@ def rename(claim: dict[str, Any], name: str) -> None:
         ),
         (
             lambda all_: all_[4]["criterion"]["thresholds"].update(ratee=0.1),
-            r"C1: unknown threshold 'ratee'; did you mean 'rate'",
+            r"C1a: unknown threshold 'ratee'; did you mean 'rate'",
         ),
         (
             lambda all_: all_[2]["criterion"]["thresholds"].update(about_distance="five"),

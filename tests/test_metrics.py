@@ -67,7 +67,7 @@ def classifier(images: Images) -> features.Classifier:
 def test_names_state_the_protocol_and_come_apart_again() -> None:
     for stem in METRICS:
         name = full_name(stem, 599)
-        assert split_name(name) == (stem, None if stem in ("collapsed", "diverged") else 599)
+        assert split_name(name) == (stem, None if stem in ("collapsed", "diverged", "missed") else 599)
     assert full_name("fid", 599) == "fid_n599"
     assert split_name("modes_covered_n2500") == ("modes_covered", 2500)
 
@@ -292,12 +292,21 @@ def test_collapsed_is_a_share_of_the_modes() -> None:
         assert values[f"modes_occupied_n{N}"] == k
 
 
+def test_noise_is_not_collapse() -> None:
+    """A normal off to one side is the nearest to few modes and has reached none."""
+    judge = MixtureJudge(MIXTURE, N, _generator(1))
+    values = measure(judge, torch.randn(N, 2, generator=_generator(2)) + torch.tensor([6.0, 0.0]), 0.5)
+    assert values[f"modes_occupied_n{N}"] < 4
+    assert (values["collapsed"], values["missed"]) == (0, 1)
+
+
 def test_blur_is_not_collapse() -> None:
     """Samples 20 std off every mode: none of high quality, all modes occupied."""
     judge = MixtureJudge(MIXTURE, N, _generator(1))
     blurred = (MIXTURE.means * (1 + 20 * MIXTURE.std)).float().repeat(N // 8 + 1, 1)[:N]
     values = measure(judge, blurred, collapse_below=0.5)
     assert values[f"modes_tenth_share_n{N}"] == values["collapsed"] == 0
+    assert values["missed"] == 1
     assert values[f"modes_occupied_n{N}"] == 8
 
 

@@ -438,6 +438,8 @@ def test_without_a_closed_form_derivatives_are_exact_and_values_come_from_quadra
         ({**LOGIT, "rho": "t"}, r"rho\(omega\(r\)\) omega'\(r\) > 0; found -.* at r = 1e-06"),
         ({**LOGIT, "domain": [0, "oo"]}, r"omega\(r\) lies in Omega; found -13.82 at r = 1e-06"),
         ({**LOGIT, "beta": "-t**2"}, r"d is not convex .* at r = "),
+        ({**LOGIT, "beta": "exp(-t)"}, r"the generator is drawn to the data; found -1 at r = "),
+        ({**LOGIT, "beta": "exp(-3*t/2)"}, r"the generator is drawn to the data; found -1.5 at r = "),
         ({**LOGIT, "beta": "3"}, r"the generator loss depends on v"),
         ({**LOGIT, "rho": "exp(t)"}, r"critic real loss: .* finite in float32, .* found inf at v = 44.5"),
         ({**LOGIT, "activation": "v**2"}, r"the activation is strictly monotone in v; found .* at v = "),
@@ -458,6 +460,25 @@ def test_wrong_mathematics_is_refused_with_the_condition_and_the_place(spec, mes
         objective_from_spec("x", spec, "objectives.yaml")
     assert str(caught.value).startswith("objectives.yaml: ")
     assert "x" in str(caught.value)
+
+
+def _statement(spec, check):
+    (found,) = [c.statement for c in objective_from_spec("x", spec).checks if c.name == check]
+    return found
+
+
+def test_a_divergence_of_the_fixed_critic_is_enough():
+    """beta(omega(r)) = -r^(-3/2): d = -r^(-1/2) is concave, but B = 2 r^(-1/2) is convex and attracts."""
+    spec = {**LOGIT, "beta": "-exp(-3*t/2)"}
+    assert "B' = beta(omega)" in _statement(spec, "divergence")
+    assert _statement(spec, "generator_pull").startswith("beta(omega(r)) rises with r: ")
+
+
+def test_a_fixed_critic_that_drives_away_in_places_is_named():
+    """Least squares, targets (a, b, c) = (-1, 1, 0): ((1 - r) / (1 + r))^2 / 2 falls to r = 1."""
+    formulas = {"omega": "(1 - r)/(1 + r)", "rho": "-1 - t", "beta": "t**2/2", "domain": ["-oo", "oo"]}
+    spec = {**LIKELIHOOD, **formulas}
+    assert "between r = 1e-06 and 0.891 the critic held fixed drives" in _statement(spec, "generator_pull")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""Claims judged from trained runs: C1."""
+"""Claims judged from trained runs: C1a (one mode) and C1b (few modes)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from scipy.special import betaincinv
@@ -33,10 +34,20 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class Seed:
+    """The final samples of one seed that did not diverge."""
+
+    modes_occupied: float
+    largest_mode_share: float
+    missed: bool  # the samples have not reached the data
+
+
+@dataclass(frozen=True)
 class Outcomes:
-    """How the seeds of one variant ended; those not counted here occupy enough modes."""
+    """How the seeds of one variant ended; those not counted here did not collapse."""
 
     collapsed: int
+    missed: int
     diverged: int
     seeds: int
 
@@ -47,12 +58,35 @@ class Outcomes:
         return low, high
 
 
-def _mode_collapse(results: Results, limit: Thresholds) -> Finding:
+def _to_one_mode(results: Results, limit: Thresholds) -> Finding:
+    def collapsed(seed: Seed, protocol: Protocol) -> bool:
+        return seed.largest_mode_share >= limit["share"]
+
+    return _collapse(results, limit, collapsed)
+
+
+def _to_few_modes(results: Results, limit: Thresholds) -> Finding:
+    def collapsed(seed: Seed, protocol: Protocol) -> bool:
+        return seed.modes_occupied < protocol.collapse_below * protocol.modes
+
+    return _collapse(results, limit, collapsed)
+
+
+def _collapse(results: Results, limit: Thresholds, collapsed: Callable[[Seed, Protocol], bool]) -> Finding:
+    """The rate of seeds that reached the data and collapsed, per variant."""
     protocol = _protocol(results, "ring")
     if protocol is None:
         return Finding("inconclusive", [], "The study has no runs on the benchmark 'ring'.")
     tail = (1 - limit["confidence"]) / (2 * len(protocol.variants))
-    outcomes = {variant: _outcomes(results, protocol, variant) for variant in protocol.variants}
+    outcomes = {}
+    for variant in protocol.variants:
+        final = _final_seeds(results, protocol, variant)
+        outcomes[variant] = Outcomes(
+            collapsed=sum(collapsed(seed, protocol) for seed in final if not seed.missed),
+            missed=sum(seed.missed for seed in final),
+            diverged=protocol.seeds - len(final),
+            seeds=protocol.seeds,
+        )
     bounds = {variant: outcome.bounds(tail) for variant, outcome in outcomes.items()}
     verdict: Verdict = "inconclusive"
     if protocol.seeds >= limit["fewest_seeds"]:
@@ -65,6 +99,7 @@ def _mode_collapse(results: Results, limit: Thresholds) -> Finding:
         rate = outcome.collapsed / outcome.seeds
         evidence += [
             Evidence(f"collapse_rate_{variant}", rate, "of the seeds", *bounds[variant]),
+            Evidence(f"missed_seeds_{variant}", float(outcome.missed), "seeds"),
             Evidence(f"diverged_seeds_{variant}", float(outcome.diverged), "seeds"),
             _largest_share(results, protocol, variant, outcome),
         ]
@@ -101,31 +136,33 @@ def _protocol(results: Results, benchmark: str) -> Protocol | None:
         raise UserError(f"{results.folder / 'study.json'}: {error.args[0]!r} is missing") from None
 
 
-def _outcomes(results: Results, protocol: Protocol, variant: str) -> Outcomes:
-    """Of a variant's seeds at the final step. Raises UserError for a seed without its number."""
-    table, metric = "metrics.csv", f"modes_occupied_n{protocol.samples}"
-    final: dict[int, tuple[float, float]] = {}
+def _final_seeds(results: Results, protocol: Protocol, variant: str) -> list[Seed]:
+    """A variant's seeds at the final step, without those that diverged.
+
+    Raises UserError for a seed that did not diverge and lacks a number.
+    """
+    table, n = "metrics.csv", protocol.samples
+    names = (f"modes_occupied_n{n}", f"largest_mode_share_n{n}", "missed")
+    final: dict[tuple[int, str], tuple[float, float]] = {}
     diverged = set()
     for row in results.rows(table, "benchmark", "variant", "seed", "step", "metric", "value"):
         if (row["benchmark"], row["variant"]) != (protocol.benchmark, variant):
             continue
-        seed = int(row["seed"])
-        if row["metric"] == "diverged" and float(row["value"]) > 0:
+        seed, metric = int(row["seed"]), row["metric"]
+        if metric == "diverged" and float(row["value"]) > 0:
             diverged.add(seed)
-        elif row["metric"] == metric:
+        elif metric in names:
             what = f"{metric} of {protocol.benchmark} {variant} seed {seed}"
             value = results.to_number(row["value"], table, what)
-            final[seed] = max(final.get(seed, (-1.0, 0.0)), (float(row["step"]), value))
-    for seed in range(protocol.seeds):
-        if seed not in final and seed not in diverged:
-            where = f"{protocol.benchmark} {variant} seed {seed}"
-            raise UserError(f"{results.folder / table}: no {metric} of {where}")
-    occupied = [final[seed][1] for seed in range(protocol.seeds) if seed not in diverged]
-    return Outcomes(
-        collapsed=sum(modes < protocol.collapse_below * protocol.modes for modes in occupied),
-        diverged=len(diverged),
-        seeds=protocol.seeds,
-    )
+            final[seed, metric] = max(final.get((seed, metric), (-1.0, 0.0)), (float(row["step"]), value))
+    kept = [seed for seed in range(protocol.seeds) if seed not in diverged]
+    for seed in kept:
+        for metric in names:
+            if (seed, metric) not in final:
+                where = f"{protocol.benchmark} {variant} seed {seed}"
+                raise UserError(f"{results.folder / table}: no {metric} of {where}")
+    values = [[final[seed, metric][1] for metric in names] for seed in kept]
+    return [Seed(occupied, share, missed == 1) for occupied, share, missed in values]
 
 
 def _largest_share(results: Results, protocol: Protocol, variant: str, outcome: Outcomes) -> Evidence:
@@ -142,4 +179,5 @@ def _largest_share(results: Results, protocol: Protocol, variant: str, outcome: 
     return Evidence(name, point, unit, low, high)
 
 
-JUDGES = {"C1": Judge(_mode_collapse, frozenset({"confidence", "rate", "fewest_seeds"}))}
+_RATE = frozenset({"confidence", "rate", "fewest_seeds"})
+JUDGES = {"C1a": Judge(_to_one_mode, _RATE | {"share"}), "C1b": Judge(_to_few_modes, _RATE)}

@@ -31,7 +31,7 @@ def fetch(dataset: str, root: Path) -> None:
 def read_plan(dataset: str, root: Path) -> BenchmarkPlan:
     """plan/DATASET.json. Raises UserError for a benchmark that the study does not have.
 
-    Not pipeline.plan.load_benchmark: data imports settings only, so an edited objective fetches nothing again.
+    Reads settings only, no objectives: an edited objective fetches nothing again.
     """
     path = root / "plan" / f"{dataset}.json"
     if dataset == "study" or not path.exists():

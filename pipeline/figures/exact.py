@@ -50,8 +50,8 @@ def distance_jsd(results: Results) -> Drawing:
     caption = (
         "Two normals of equal variance at a growing distance, exactly. (a) Their Jensen-Shannon divergence, "
         "which saturates at log 2. (b) Its derivative, log scale. (c) The generator's exact gradient with "
-        "respect to the distance when the critic is optimal, one curve per objective, log scale, in the "
-        "colour of the variant that trains it."
+        "respect to the distance with the optimal critic held fixed, one curve per objective, log scale, in "
+        "the colour of the variant that trains it."
     )
     return Drawing(
         figure, caption, _alt(objectives), ("theory/distance.csv", "theory/generator_gradient.csv")

@@ -31,7 +31,7 @@ def samples_to_coverage(samples: Tensor, mixture: Mixture) -> dict[str, float]:
 
     The histogram for `modes_occupied`, `reverse_kl_modes` and `largest_mode_share` takes every sample at its
     nearest mode, not the high-quality ones only: so it is defined for every generator, has the same N and
-    hence the same sampling floor, (K - 1) / (2 N) nats, and tells collapse from blur, which has its own metric.
+    hence the same sampling floor, (K - 1) / (2 N) nats, and tells collapse from blur.
     """
     mode, radius = nearest_modes(samples, mixture)
     n = len(samples)

@@ -19,7 +19,7 @@ from pipeline.config import DigitsData
 from pipeline.data.fetch import read_plan
 from pipeline.data.files import json_bytes, write_atomic
 from pipeline.data.images import Images, load_images, to_unit
-from pipeline.errors import UserError, unknown
+from pipeline.errors import UserError
 from pipeline.seeds import stream
 
 WEIGHTS = "classifier.safetensors"
@@ -36,8 +36,7 @@ class Classifier(nn.Module):
     """(N, 64) in [-1, 1] -> features (N, FEATURES) -> logits (N, classes): two convolutions, two layers.
 
     Weights uniform in +-1/sqrt(fan in), from the given generator. `judge` divides features by `feature_rms`,
-    their root mean square over the training images: FID and KID have the unit of a mean square feature, and
-    KID's kernel (x.y / D + 1)^3 is used where its constant counts.
+    their root mean square over the training images: FID has the unit of a mean square feature, and KID's kernel (x.y / D + 1)^3 is used where its constant counts.
     """
 
     feature_rms: Tensor
@@ -117,7 +116,7 @@ def train_classifier(images: Images, epochs: int) -> Classifier:
                 classifier(pixels[batch]), labels[batch], label_smoothing=LABEL_SMOOTHING
             )
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
     with torch.no_grad():
         classifier.feature_rms.copy_(classifier.features(pixels).square().mean().sqrt())

@@ -17,10 +17,15 @@ from pipeline.metrics.streams import torch_generator
 
 
 class Judge(Protocol):
-    """`modes` is the number of modes or classes, `counted` the stem that says how many of them are occupied."""
+    """`modes` is the number of modes or classes, `counted` the stem that says how many of them are occupied.
+
+    `reached` is the least value of a stem (stem, least) from which the samples count as having reached the
+    data: noise occupies few modes too, and is not mode collapse.
+    """
 
     modes: int
     counted: str
+    reached: tuple[str, float]
 
     def measure(self, samples: Tensor) -> dict[str, float]:
         """Samples (N, D) of one seed, as stored -> value per stem."""
@@ -30,6 +35,7 @@ class MixtureJudge:
     """Against a mixture's exact density. The N real points of KL(p || q) are the same for all samples."""
 
     counted = "modes_occupied"
+    reached = ("modes_tenth_share", 1.0)
 
     def __init__(self, mixture: Mixture, n: int, generator: torch.Generator) -> None:
         self.modes = mixture.modes
@@ -54,6 +60,7 @@ class ImageJudge:
     """Against the held-out images, in the features of a classifier that has not seen them."""
 
     counted = "classes_covered"
+    reached = ("precision", 0.1)
 
     def __init__(self, images: Images, classifier: Classifier) -> None:
         self.modes = images.classes
@@ -82,8 +89,10 @@ def load_judge(benchmark: str, setting: Benchmark, root: Path) -> Judge:
 
 
 def measure(judge: Judge, samples: Tensor, collapse_below: float) -> dict[str, float]:
-    """Samples (N, D) of one seed -> value per full metric name, `collapsed` included."""
+    """Samples (N, D) of one seed -> value per full metric name, `collapsed` and `missed` included."""
     values = judge.measure(samples)
     occupied = values[judge.counted] / judge.modes
     named = {full_name(stem, len(samples)): value for stem, value in values.items()}
-    return {**named, "collapsed": float(occupied < collapse_below)}
+    stem, least = judge.reached
+    missed = values[stem] < least
+    return {**named, "collapsed": float(occupied < collapse_below and not missed), "missed": float(missed)}

@@ -1,7 +1,7 @@
 """The metrics by name: title, unit, orientation and definition, as data for axes, tables and the paper.
 
 A metric's full name states the number of samples it was measured with: `fid_n599` is stem `fid`, N = 599.
-`diverged` and `collapsed` describe a whole run of one seed and carry no N.
+`diverged`, `collapsed` and `missed` describe a whole run of one seed and carry no N.
 """
 
 import re
@@ -69,13 +69,15 @@ RING_METRICS = {
         "KL(p || q)",
         "nats",
         False,
-        "exact data density p, density q by the 5th nearest neighbour; large where modes are missed",
+        "exact data density p, density q by the 5th nearest neighbour; large where modes are missed or "
+        "too narrow, then a lower bound; may be slightly negative for equal densities",
     ),
     "kl_reverse": Metric(
         "KL(q || p)",
         "nats",
         False,
-        "exact data density p, density q by the 5th nearest neighbour; large where samples are bad",
+        "exact data density p, density q by the 5th nearest neighbour; large where samples are bad, or lie "
+        "on a thinner set than the data",
     ),
 }
 
@@ -123,7 +125,14 @@ RUN_METRICS = {
         "Collapsed",
         "0 or 1",
         False,
-        "1 when the modes occupied (classes covered) are fewer than the benchmark's collapse_below share of all",
+        "1 when the samples reached the data and the modes occupied (classes covered) are fewer than the "
+        "benchmark's collapse_below share of all",
+    ),
+    "missed": Metric(
+        "Missed the data",
+        "0 or 1",
+        False,
+        "1 when no mode holds a tenth of its share of high-quality samples (images: precision below 0.1)",
     ),
     "diverged": Metric(
         "Diverged",
@@ -142,7 +151,7 @@ def full_name(stem: str, n: int) -> str:
 
 
 def split_name(name: str) -> tuple[str, int | None]:
-    """fid_n599 -> (fid, 599); N is None for the two metrics of a whole run.
+    """fid_n599 -> (fid, 599); N is None for the metrics of a whole run.
 
     Raises UserError naming the nearest known metric.
     """

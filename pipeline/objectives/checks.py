@@ -184,6 +184,9 @@ def _divergence_checks(formulas: Formulas) -> Iterator[Check]:
         at_r,
         gap,
     )
+    pull = _generator_pull(formulas)
+    yield pull
+    pulled = pull.value > -RELATIVE
     # r^2 d''(r) against its size in the neighbourhood: rounding of a linear d must not read as concave.
     curvature = lower(sp.diff(d, R, 2), R)(R_GRID) * R_GRID**2
     values = lower(d, R)(R_GRID)
@@ -191,6 +194,16 @@ def _divergence_checks(formulas: Formulas) -> Iterator[Check]:
     convex = _worst("divergence", "d is convex: r^2 d''(r) >= 0", curvature + tolerance, at_r, curvature)
     if convex.passed:
         yield convex
+        return
+    if pulled:
+        yield Check(
+            "divergence",
+            f"d is not convex (r^2 d'' = {convex.value:.3g} at {convex.at}), but int p B(q/p), "
+            "B' = beta(omega), which the generator descends with the critic held fixed, is",
+            True,
+            convex.value,
+            convex.at,
+        )
         return
     slope = float(sp.diff(d, R).subs(R, 1))
     normalised = values - slope * (R_GRID - 1)
@@ -200,6 +213,29 @@ def _divergence_checks(formulas: Formulas) -> Iterator[Check]:
         normalised + tolerance,
         at_r,
         normalised,
+    )
+
+
+def _generator_pull(formulas: Formulas) -> Check:
+    """With the critic held fixed the generator descends E_q beta(t): is it drawn to where r = q/p is small?
+
+    Its gradient is that of int p B(q/p) with B'(r) = beta(omega(r)), a divergence where beta(omega(r)) rises.
+    Objectives in which it rises in places only are told so; one in which it rises nowhere is refused: its
+    generator is driven away from the data, whatever d says of the loss's value.
+    """
+    g: sp.Expr = formulas.beta.subs(formulas.t, formulas.omega)
+    slope = lower(sp.diff(g, R), R)(R_GRID) * R_GRID / (1 + lower(g, R)(R_GRID).abs())
+    falls = ~(slope > -RELATIVE)
+    statement = "beta(omega(r)) rises with r: with the critic held fixed the generator is drawn to the data"
+    lowest = int(torch.where(slope.isnan(), -torch.inf, slope).argmin())
+    if bool(falls.any()) and not bool(falls.all()):
+        outside = R_GRID[falls]
+        statement = (
+            f"beta(omega(r)) rises with r in places only: between r = {float(outside.min()):.3g} and "
+            f"{float(outside.max()):.3g} the critic held fixed drives the generator away"
+        )
+    return Check(
+        "generator_pull", statement, not bool(falls.all()), float(slope[lowest]), _at("r", R_GRID)(lowest)
     )
 
 

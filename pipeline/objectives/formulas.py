@@ -6,7 +6,9 @@ generator minimises `E_q[beta(t)]`; `omega(r)` is the critic's best t, and
 
     d(r) = alpha(omega(r)) + r beta(omega(r)) - (the same at r = 1),
 
-so that the generator faces `int p d(q/p)` up to a constant (Basioti & Moustakides 2020, arXiv 2002.00865).
+so that at the best critic the generator's loss is `int p d(q/p)` up to a constant (Basioti & Moustakides
+2020, arXiv 2002.00865). With the critic held fixed, as training does, its gradient is that of `int p B(q/p)`
+with `B' = beta(omega)`, which is d up to a constant when beta = psi, and another divergence when it is not.
 """
 
 from dataclasses import dataclass

@@ -91,7 +91,7 @@ class Objective:
         return self._derived("omega")(r)
 
     def divergence(self, r: Tensor) -> Tensor:
-        """d(r) with d(1) = 0: the generator's objective at the best critic is `int p d(q/p)` + a constant.
+        """d(r) with d(1) = 0: the generator's loss at the best critic is `int p d(q/p)` + a constant.
 
         Raises UserError where the objective has none.
         """

@@ -109,4 +109,6 @@ def jsd_shortfall(log_p: Array, log_q: Array, weights: Array) -> Array:
 
 def jensen_shannon(log_p: Array, log_q: Array, weights: Array) -> Array:
     """JSD(p, q) in nats, between 0 and log 2, over the last axis."""
-    return LOG_TWO - jsd_shortfall(log_p, log_q, weights)
+    # Rounding puts the JSD of equal densities at -1e-16.
+    total: Array = np.maximum(LOG_TWO - jsd_shortfall(log_p, log_q, weights), 0.0)
+    return total
