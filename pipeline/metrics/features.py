@@ -36,7 +36,8 @@ class Classifier(nn.Module):
     """(N, 64) in [-1, 1] -> features (N, FEATURES) -> logits (N, classes): two convolutions, two layers.
 
     Weights uniform in +-1/sqrt(fan in), from the given generator. `judge` divides features by `feature_rms`,
-    their root mean square over the training images: FID has the unit of a mean square feature, and KID's kernel (x.y / D + 1)^3 is used where its constant counts.
+    their root mean square over the training images: FID has the unit of a mean square feature, and KID's
+    kernel (x.y / D + 1)^3 is used where its constant counts.
     """
 
     feature_rms: Tensor
