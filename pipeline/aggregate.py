@@ -57,7 +57,8 @@ def aggregate(root: Path) -> None:
     write_csv(every_metric, METRIC_COLUMNS, results / "metrics.csv")
     write_csv(summary, SUMMARY_COLUMNS, results / "summary.csv")
     write_csv(progress, PROGRESS_COLUMNS, results / "progress.csv")
-    write_csv(curves, CURVE_COLUMNS, results / "history.csv")
+    # Curves to look at, in git: five digits.
+    write_csv(curves, CURVE_COLUMNS, results / "history.csv", digits=5)
     columns = list(floors.COLUMNS)
     write_csv(
         [tuple(row[column] for column in columns) for row in reference_rows],

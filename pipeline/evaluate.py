@@ -148,10 +148,10 @@ def gallery_rows(plan: RunPlan, run: Run) -> list[tuple[Any, ...]]:
     ]
 
 
-def write_csv(rows: list[tuple[Any, ...]], columns: list[str], path: Path) -> None:
-    """Numbers as %.9g, more than float32 holds; NaN as `nan`. Equal rows give equal bytes."""
+def write_csv(rows: list[tuple[Any, ...]], columns: list[str], path: Path, digits: int = 9) -> None:
+    """Numbers with 9 digits, more than float32 holds; NaN as `nan`. Equal rows give equal bytes."""
     table = pd.DataFrame(rows, columns=columns)
-    text = table.to_csv(index=False, float_format="%.9g", na_rep="nan", lineterminator="\n")
+    text = table.to_csv(index=False, float_format=f"%.{digits}g", na_rep="nan", lineterminator="\n")
     write_atomic(path, text.encode())
 
 
