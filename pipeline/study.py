@@ -8,6 +8,8 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -64,40 +66,67 @@ def run_study(root: Path, jobs: int) -> None:
     """
     load_params(root / PARAMS)  # DVC's own words for a misspelt key name neither the key nor its neighbour
     console = Console(highlight=False)
-    with _alone(root):
-        if not (root / PROVENANCE).exists():
-            write_provenance(root)  # the paper stage depends on it
-        count = _run_snakemake(root, jobs, console)
-        if write_provenance(root) and graph.run_stage("paper", root):
-            _fail("paper", root)
-        _mirror(root, console)
+    try:
+        with _alone(root) as lock, _ended_like_interrupted():
+            if not (root / PROVENANCE).exists():
+                write_provenance(root)  # the paper stage depends on it
+            count = _run_snakemake(root, jobs, console, lock)
+            if write_provenance(root) and graph.run_stage("paper", root):
+                _fail("paper", root)
+            _mirror(root, console)
+    except KeyboardInterrupt:
+        print("interrupted; run it again to go on where it stopped", file=sys.stderr)
+        raise SystemExit(130) from None
     console.print(f"{count} stages brought up to date." if count else "Nothing had changed.")
     console.print(f"The paper: {' and '.join(PAPER)}\nThe runs in the MLflow UI: make ui")
 
 
 @contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """One study at a time in a folder: a second would clear the first one's sentinels."""
+def _alone(root: Path) -> Iterator[int]:
+    """One study at a time in a folder: a second would clear the first one's sentinels. Yields the lock's file
+    descriptor, to be held by Snakemake too: if this process is killed outright, its work may go on.
+    """
     (root / graph.WORK).mkdir(exist_ok=True)
     with (root / graph.WORK / "study.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{root.resolve()}: another study runs in this folder") from None
+        yield file.fileno()
+
+
+@contextlib.contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """A lost terminal or a plain `kill` cleans up as Ctrl-C does; `nohup` stays what it is."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
         yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _run_snakemake(root: Path, jobs: int, console: Console) -> int:
+def _run_snakemake(root: Path, jobs: int, console: Console, lock: int) -> int:
     """Run the Snakefile and show progress; returns how many stages were scheduled."""
     (root / graph.SCHEDULE).unlink(missing_ok=True)
     command = [sys.executable, "-m", "snakemake", "--cores", str(jobs)]
     with (root / LOG).open("w") as log:
-        process = subprocess.Popen(command, cwd=root, stdout=log, stderr=subprocess.STDOUT)
+        # A process group of its own, so that all its stages can be ended with it.
+        process = subprocess.Popen(
+            command, cwd=root, stdout=log, stderr=subprocess.STDOUT, process_group=0, pass_fds=(lock,)
+        )
         try:
             stages = _watch(process, root, jobs, console)
         finally:
-            if process.poll() is None:  # interrupted: it stops its stages, then itself
-                process.terminate()
+            if process.poll() is None:  # interrupted: trainings go on from their last checkpoint next time
+                os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
     if process.returncode:
         _explain(stages, root)

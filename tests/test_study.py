@@ -3,14 +3,20 @@
 import io
 import json
 import os
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
 from pipeline import graph, study
 from pipeline.errors import UserError
 from pipeline.graph import Stage
+from pipeline.provenance import PROVENANCE
 from pipeline.study import Progress
 
 
@@ -90,3 +96,36 @@ def test_a_failed_stage_is_one_line_for_a_users_mistake_and_its_log_for_anything
         "ZeroDivisionError: division by zero",
         f"error: train@ring-a failed; its whole log: {log}",
     ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_ended_from_outside_it_takes_its_stages_with_it(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for Snakemake, with a stage of its own as child, would run for a minute."""
+    script = tmp_path / "snakemake"
+    script.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/child\nwait\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    monkeypatch.setattr(study, "load_params", lambda path: None)
+    (tmp_path / PROVENANCE).parent.mkdir(parents=True)
+    (tmp_path / PROVENANCE).write_text("{}")
+    before = signal.getsignal(number)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), number))
+    timer.start()
+    with pytest.raises(SystemExit) as ended:
+        study.run_study(tmp_path, jobs=1)
+    assert ended.value.code == 130
+    child = int((tmp_path / "child").read_text())
+    for _ in range(50):  # the system may take a moment to bury it
+        if not _is_running(child):
+            break
+        time.sleep(0.1)
+    assert not _is_running(child)
+    assert signal.getsignal(number) is before
+    with study._alone(tmp_path):
+        pass
+
+
+def _is_running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
