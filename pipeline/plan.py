@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from pipeline.config import RunPlan, StudyPlan, read_model
+from pipeline.config import RunPlan, StudyPlan
 from pipeline.errors import unknown
+from pipeline.settings import read_model
 
 PLAN = "plan"
 DATA = "data"

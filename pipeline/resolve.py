@@ -15,11 +15,11 @@ from pipeline.config import (
     RunPlan,
     StudyPlan,
     load_params,
-    write_model,
 )
 from pipeline.errors import UserError, unknown
 from pipeline.objectives import Objective, load_objectives
 from pipeline.plan import PLAN
+from pipeline.settings import write_model
 
 
 def resolve(params: Params, objectives: dict[str, Objective], where: str = PARAMS) -> list[RunPlan]:

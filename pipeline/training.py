@@ -11,40 +11,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import pandas as pd
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from pipeline.backend import choose_device, prepare_cpu
 from pipeline.checkpoint import digest, load_checkpoint, save_checkpoint
 from pipeline.config import DigitsData, GradientPenalty, RunPlan
-from pipeline.data.files import json_bytes, write_atomic
-from pipeline.data.images import load_images, to_uint8, to_unit
+from pipeline.data.files import write_atomic
+from pipeline.data.images import load_images, to_unit
 from pipeline.data.mixtures import load_mixture
 from pipeline.networks import StackedMLP
 from pipeline.objectives import Objective, objective_from_spec
 from pipeline.penalties import add_penalty_gradient, clip_weights, penalty_points
 from pipeline.plan import DATA, RUNS, WORK, load_run, run_path
+from pipeline.run_files import Trained, write_run
 from pipeline.seeds import stream, streams
 
 BLOCK = 32  # generator updates whose random numbers are drawn at once
 LOGGED_STEPS = 100
 CHECKPOINT_SECONDS = 30.0
-# Per seed, at the update before the step they are logged at. critic_loss is without the penalty;
-# value_estimate = -critic_loss - its value at p = q: what the batch says of the divergence that the critic
-# maximises (of an integral probability metric: times the critic's Lipschitz constant).
-QUANTITIES = (
-    "critic_loss",
-    "generator_loss",
-    "generator_gradient_norm",
-    "critic_gradient_norm",
-    "value_estimate",
-    "penalty",
-)
-
 RealSampler = Callable[[int, torch.Generator], Tensor]  # (count, generator) -> (count, D) float32
 Progress = Callable[[int, int], None]  # (updates done, updates in all)
 
@@ -63,7 +49,7 @@ def train(benchmark: str, variant: str, root: Path) -> None:
     smallest = min(training.generator.smallest_layer, training.critic.smallest_layer)
     route = prepare_cpu(plan.recipe.batch * smallest)
     training.run(checkpoint, _progress_file(root / WORK / "progress" / f"train@{plan.name}.json"))
-    write_run(training, run_path(root, RUNS, benchmark, variant), route)
+    write_run(training.trained(), run_path(root, RUNS, benchmark, variant), route)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -199,6 +185,18 @@ class Training:
         optimiser.step()
         return norms
 
+    def trained(self) -> Trained:
+        """What is written of the run."""
+        return Trained(
+            self.plan,
+            self.generator,
+            self.critic,
+            self.logged,
+            self.samples,
+            self.diverged(),
+            str(self.device),
+        )
+
     def diverged(self) -> dict[int, int]:
         """{seed: generator updates it completed with finite losses}, for the seeds that diverged."""
         steps = self.finite_updates.tolist()
@@ -317,52 +315,3 @@ def _progress_file(path: Path) -> Progress:
             write_atomic(path, json.dumps({"done": done, "total": total}).encode())
 
     return write
-
-
-def write_run(training: Training, folder: Path, route: str) -> None:
-    """runs/BENCHMARK/VARIANT/: weights, history, samples and meta, without times or hosts."""
-    plan, seeds = training.plan, training.plan.seeds
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = training.generator.state("generator") | training.critic.state("critic")
-    weights = {name: tensor[: len(seeds)].contiguous() for name, tensor in weights.items()}
-    write_atomic(folder / "weights.safetensors", safetensors.torch.save(weights))
-    history(training).to_parquet(folder / "history.parquet", index=False)
-    samples = torch.stack([fakes[: len(seeds)] for _, fakes in training.samples])
-    if isinstance(plan.setting.data, DigitsData):
-        samples = to_uint8(samples)
-    steps = torch.tensor([step for step, _ in training.samples])
-    write_atomic(folder / "samples.safetensors", safetensors.torch.save({"samples": samples, "steps": steps}))
-    meta = {
-        "benchmark": plan.benchmark,
-        "variant": plan.variant,
-        "objective": plan.objective,
-        "seeds": list(seeds),
-        "diverged": {str(seed): step for seed, step in training.diverged().items()},
-        "generator_updates": plan.generator_updates,
-        "critic_updates": plan.generator_updates * plan.recipe.critic_steps,
-        "device": str(training.device),
-        "fp32_route": route,
-        "parameters": {
-            "generator": training.generator.parameters_per_seed,
-            "critic": training.critic.parameters_per_seed,
-        },
-    }
-    write_atomic(folder / "meta.json", json_bytes(meta))
-
-
-def history(training: Training) -> pd.DataFrame:
-    """One row per seed and logged step; none at or after the step at which a seed diverged."""
-    diverged = training.diverged()
-    rows = [
-        {
-            "seed": seed,
-            "step": step,
-            **dict(zip(QUANTITIES, cast(list[float], record[:, i].tolist()), strict=True)),
-        }
-        for i, seed in enumerate(training.plan.seeds)
-        for step, record in training.logged
-        if step <= diverged.get(seed, step)
-    ]
-    return pd.DataFrame(rows, columns=["seed", "step", *QUANTITIES]).astype(
-        {"seed": "int64", "step": "int64"}
-    )

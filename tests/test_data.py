@@ -8,11 +8,12 @@ import pytest
 import scipy.stats
 import torch
 
-from pipeline.config import Benchmark, BenchmarkPlan, DigitsData, RingData, write_model
+from pipeline.config import Benchmark, BenchmarkPlan, DigitsData, RingData
 from pipeline.data.fetch import digits, fetch
 from pipeline.data.images import load_images, to_uint8, to_unit
 from pipeline.data.mixtures import Mixture, load_mixture, ring
 from pipeline.errors import UserError
+from pipeline.settings import write_model
 
 RING = RingData(kind="ring", modes=8, radius=1.0, std=0.01)
 DIGITS = DigitsData(kind="digits", held_out=599, split_seed=0)

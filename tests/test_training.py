@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from benchmarks.training import stacked_plan
 from pipeline import checkpoint as checkpoints
 from pipeline import training as training_module
-from pipeline.backend import prepare_cpu
+from pipeline.backend import choose_device, prepare_cpu
 from pipeline.config import GradientPenalty, Penalty, RingData, RunPlan, WeightClipping, ZeroCenteredPenalty
 from pipeline.data.mixtures import ring
 from pipeline.errors import UserError
 from pipeline.networks import LEAK, Activation, StackedMLP
 from pipeline.penalties import add_penalty_gradient, clip_weights, penalty_points
+from pipeline.run_files import QUANTITIES, history, write_run
 from pipeline.training import Training
 
 PENALTIES: list[Penalty] = [
@@ -289,26 +290,26 @@ def test_a_diverged_seed_is_recorded_and_the_others_go_on() -> None:
     assert bool(middle.isfinite().all())
     assert last[1].isnan().all()
     assert bool(last[[0, 2]].isfinite().all())
-    history = training_module.history(broken)
-    assert history[history.seed == 1].step.max() == 37
-    assert history[history.seed == 0].step.max() == 60
-    assert bool(history.notna().all().all())
+    table = history(broken.trained())
+    assert table[table.seed == 1].step.max() == 37
+    assert table[table.seed == 0].step.max() == 60
+    assert bool(table.notna().all().all())
 
 
 def test_history_holds_what_it_says() -> None:
     """value_estimate is the critic's value minus its value at p = q; norms are positive."""
     result = trained(plan((0, 1), penalty=PENALTIES[1]))
-    history = training_module.history(result)
-    assert list(history.columns) == ["seed", "step", *training_module.QUANTITIES]
-    assert len(history) == 2 * 40
-    expected = -history.critic_loss - result.objective.equilibrium_value
-    pd.testing.assert_series_equal(history.value_estimate, expected, check_names=False)
-    assert (history[["generator_gradient_norm", "critic_gradient_norm", "penalty"]] > 0).all().all()
+    table = history(result.trained())
+    assert list(table.columns) == ["seed", "step", *QUANTITIES]
+    assert len(table) == 2 * 40
+    expected = -table.critic_loss - result.objective.equilibrium_value
+    pd.testing.assert_series_equal(table.value_estimate, expected, check_names=False)
+    assert (table[["generator_gradient_norm", "critic_gradient_norm", "penalty"]] > 0).all().all()
 
 
 def test_the_run_folder_is_byte_identical(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        training_module.write_run(trained(plan((0, 1))), tmp_path / name, "default")
+        write_run(trained(plan((0, 1))).trained(), tmp_path / name, "default")
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert files == ["history.parquet", "meta.json", "samples.safetensors", "weights.safetensors"]
     for name in files:
@@ -322,7 +323,7 @@ def test_the_run_folder_is_byte_identical(tmp_path: Path) -> None:
 
 
 def test_a_lone_seed_writes_one_seed(tmp_path: Path) -> None:
-    training_module.write_run(trained(plan((3,))), tmp_path, "default")
+    write_run(trained(plan((3,))).trained(), tmp_path, "default")
     tensors = safetensors.torch.load_file(tmp_path / "weights.safetensors")
     assert {tensor.shape[0] for tensor in tensors.values()} == {1}
     assert set(pd.read_parquet(tmp_path / "history.parquet").seed) == {3}
@@ -344,9 +345,10 @@ def test_the_float32_route_is_float32() -> None:
     assert float((torch.bmm(left, right) - exact).abs().max() / exact.abs().max()) < 2e-5
 
 
-@pytest.mark.gpu
-def test_training_runs_on_a_gpu() -> None:
+def test_training_runs_on_the_device_that_would_be_chosen() -> None:
+    """On a machine with a GPU, there."""
     run = plan((0, 1))
-    result = Training(run, ring(run.setting.data).sample, 2, "cuda")  # type: ignore[arg-type]
+    result = Training(run, ring(run.setting.data).sample, 2, choose_device())  # type: ignore[arg-type]
     result.run()
     assert result.diverged() == {}
+    assert result.generator.flat.device.type == choose_device().type

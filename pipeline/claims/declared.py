@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from pipeline.claims.judging import Judge
-from pipeline.config import Settings, read_yaml
 from pipeline.errors import UserError, unknown
+from pipeline.settings import Settings, read_yaml, validate
 
 CLAIMS = "claims.yaml"
 
@@ -41,11 +41,7 @@ class ClaimList(Settings):
 
 def load_claims(path: Path, judges: Mapping[str, Judge]) -> tuple[Claim, ...]:
     """The checked claims, one for each judge. Raises UserError (file, claim, what is allowed)."""
-    try:
-        claims = ClaimList.model_validate(read_yaml(path)).claims
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    claims = validate(ClaimList, read_yaml(path), str(path)).claims
     ids = [claim.id for claim in claims]
     for claim in claims:
         where = f"{path}: {claim.id}"

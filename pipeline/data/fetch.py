@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 
-from pipeline.config import BenchmarkPlan, DigitsData, RingData, read_model
+from pipeline.config import BenchmarkPlan, DigitsData, RingData
 from pipeline.data import mixtures
 from pipeline.data.files import write_folder
 from pipeline.data.images import Images, images_to_bytes
 from pipeline.errors import UserError, unknown
+from pipeline.settings import read_model
 
 # Of the 1797 images as uint8 0..16, in scikit-learn's order: another release must not change the data unseen.
 DIGITS_SHA256 = "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3"

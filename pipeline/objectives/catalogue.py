@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import read_yaml
 from pipeline.errors import UserError, unknown
 from pipeline.objectives.constructions import CONSTRUCTIONS
 from pipeline.objectives.objective import Objective
+from pipeline.settings import read_yaml
 
 
 def load_objectives(path: str | Path = "objectives.yaml") -> dict[str, Objective]:

@@ -1,0 +1,86 @@
+"""What training leaves behind: runs/BENCHMARK/VARIANT/, without times or hosts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from pipeline.config import DigitsData, RunPlan
+from pipeline.data.files import json_bytes, write_atomic
+from pipeline.data.images import to_uint8
+from pipeline.networks import StackedMLP
+
+# Per seed, at the update before the step they are logged at. critic_loss is without the penalty;
+# value_estimate = -critic_loss - its value at p = q: what the batch says of the divergence that the critic
+# maximises (of an integral probability metric: times the critic's Lipschitz constant).
+QUANTITIES = (
+    "critic_loss",
+    "generator_loss",
+    "generator_gradient_norm",
+    "critic_gradient_norm",
+    "value_estimate",
+    "penalty",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A finished run. The stack holds the plan's seeds first; a lone seed is there twice.
+
+    logged: (generator updates done, (Q, S)) per logged step; samples: (generator updates done, (S, N, D)) per
+    checkpoint; diverged: {seed: updates with finite losses}.
+    """
+
+    plan: RunPlan
+    generator: StackedMLP
+    critic: StackedMLP
+    logged: list[tuple[int, Tensor]]
+    samples: list[tuple[int, Tensor]]
+    diverged: dict[int, int]
+    device: str
+
+
+def write_run(run: Trained, folder: Path, route: str) -> None:
+    """weights.safetensors, history.parquet, samples.safetensors (samples, steps) and meta.json."""
+    plan, count = run.plan, len(run.plan.seeds)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = run.generator.state("generator") | run.critic.state("critic")
+    weights = {name: tensor[:count].contiguous() for name, tensor in weights.items()}
+    write_atomic(folder / "weights.safetensors", safetensors.torch.save(weights))
+    history(run).to_parquet(folder / "history.parquet", index=False)
+    samples = torch.stack([fakes[:count] for _, fakes in run.samples])
+    if isinstance(plan.setting.data, DigitsData):
+        samples = to_uint8(samples)
+    tensors = {"samples": samples, "steps": torch.tensor([step for step, _ in run.samples])}
+    write_atomic(folder / "samples.safetensors", safetensors.torch.save(tensors))
+    meta = {
+        "benchmark": plan.benchmark,
+        "variant": plan.variant,
+        "objective": plan.objective,
+        "seeds": list(plan.seeds),
+        "diverged": {str(seed): step for seed, step in run.diverged.items()},
+        "generator_updates": plan.generator_updates,
+        "critic_updates": plan.generator_updates * plan.recipe.critic_steps,
+        "device": run.device,
+        "fp32_route": route,
+        "parameters": {
+            "generator": run.generator.parameters_per_seed,
+            "critic": run.critic.parameters_per_seed,
+        },
+    }
+    write_atomic(folder / "meta.json", json_bytes(meta))
+
+
+def history(run: Trained) -> pd.DataFrame:
+    """One row per seed and logged step, columns seed, step and QUANTITIES; none after a seed diverged."""
+    rows = [
+        (seed, step, *record[:, i].tolist())
+        for i, seed in enumerate(run.plan.seeds)
+        for step, record in run.logged
+        if step <= run.diverged.get(seed, step)
+    ]
+    table = pd.DataFrame(rows, columns=["seed", "step", *QUANTITIES])
+    return table.astype({"seed": "int64", "step": "int64"})
