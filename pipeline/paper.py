@@ -48,6 +48,7 @@ def collect(root: Path) -> dict[str, Any]:
         "scale": results.study["scale"],
         "settings": results.study["settings"],
         "collapsed": results.study["metrics"]["collapsed"]["description"],
+        "missed": results.study["metrics"]["missed"]["description"],
         "benchmarks": [_benchmark(results, name) for name in results.benchmarks],
         "variants": _variants(results),
         "objectives": _objectives(results),
@@ -64,7 +65,21 @@ def collect(root: Path) -> dict[str, Any]:
 
 def _benchmark(results: Results, name: str) -> dict[str, Any]:
     metrics = [vars(metric) for metric in results.measured(name)]
-    return {"name": name, **results.study["benchmarks"][name], "metrics": metrics}
+    return {
+        "name": name,
+        **results.study["benchmarks"][name],
+        "metrics": metrics,
+        "missed": _missed(results, name),
+    }
+
+
+def _missed(results: Results, benchmark: str) -> dict[str, int]:
+    """variant -> how many of its seeds missed the data at the end of training."""
+    rows = results.metrics
+    rows = rows[(rows.benchmark == benchmark) & (rows.metric == "missed")]
+    last = rows[rows.step == results.study["settings"]["generator_updates"][benchmark]]
+    counts = {name: int(group.value.sum()) for name, group in last.groupby("variant")}
+    return {name: counts.get(name, 0) for name in results.variants}
 
 
 def _variants(results: Results) -> list[dict[str, Any]]:

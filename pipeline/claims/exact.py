@@ -3,7 +3,7 @@
 import math
 from itertools import pairwise
 
-from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed
+from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed, titles
 from pipeline.claims.results import Results
 from pipeline.errors import UserError
 
@@ -90,7 +90,8 @@ def _flat_beyond_five(results: Results, limit: Thresholds) -> Finding:
         ],
         f"At distance 5 the JSD is {100 * at_five / LOG_TWO:.1f} % of log 2 and its gradient still "
         f"{100 * share:.1f} % of the steepest; 99 % of log 2 is reached at {constant:.2f} and 1 % of the "
-        f"steepest gradient at {gentle:.2f} standard deviations, where a bound would turn the verdict.",
+        f"steepest gradient at {gentle:.2f} standard deviations. The verdict turns where 'about' means up to "
+        f"{max(constant, gentle):.2f}.",
     )
 
 
@@ -118,8 +119,9 @@ def _vanishing(results: Results, limit: Thresholds) -> Finding:
     for name, curve in curves.items():
         evidence.append(Evidence(f"gradient_{name}", curve[at], "loss per standard deviation"))
         evidence.append(Evidence(f"gradient_share_{name}", share[name], "of its maximum"))
-    kept = [name for name in curves if share[name] >= limit["alive_above"]]
-    lost = [name for name in curves if share[name] < limit["vanished_below"]]
+    title = titles(results, "objectives")
+    kept = [title.get(name, name) for name in curves if share[name] >= limit["alive_above"]]
+    lost = [title.get(name, name) for name in curves if share[name] < limit["vanished_below"]]
     return Finding(
         verdict,
         evidence,

@@ -41,3 +41,8 @@ class Judge:
 def listed(names: Sequence[str]) -> str:
     """For readings: a, b, c; or none."""
     return ", ".join(names) if names else "none"
+
+
+def titles(results: Results, kind: str) -> dict[str, str]:
+    """For readings: name -> title of the `variants` or `objectives`, as far as study.json has them."""
+    return {name: entry["title"] for name, entry in results.study().get(kind, {}).items()}

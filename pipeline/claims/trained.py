@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scipy.special import betaincinv
 
-from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed
+from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed, titles
 from pipeline.claims.results import Results
 from pipeline.errors import UserError
 
@@ -103,15 +103,20 @@ def _collapse(results: Results, limit: Thresholds, collapsed: Callable[[Seed, Pr
             Evidence(f"diverged_seeds_{variant}", float(outcome.diverged), "seeds"),
             _largest_share(results, protocol, variant, outcome),
         ]
-    return Finding(verdict, evidence, _reading(outcomes, bounds))
+    return Finding(verdict, evidence, _reading(outcomes, bounds, titles(results, "variants")))
 
 
-def _reading(outcomes: dict[str, Outcomes], bounds: dict[str, tuple[float, float]]) -> str:
+def _reading(
+    outcomes: dict[str, Outcomes], bounds: dict[str, tuple[float, float]], title: dict[str, str]
+) -> str:
     collapsing = sorted(
         (variant for variant in outcomes if outcomes[variant].collapsed),
         key=lambda variant: -outcomes[variant].collapsed,
     )
-    names = [f"{name} ({outcomes[name].collapsed} of {outcomes[name].seeds})" for name in collapsing]
+    names = [
+        f"{title.get(name, name)} ({outcomes[name].collapsed} of {outcomes[name].seeds})"
+        for name in collapsing
+    ]
     best = max(low for low, _ in bounds.values())
     return f"Collapsed seeds on the ring: {listed(names)}; the highest lower bound of a rate is {best:.2f}."
 

@@ -13,7 +13,8 @@ from pipeline.figures.style import FAINT, WIDTH, Drawing, Look, letter, looks
 from pipeline.figures.tables import Results
 
 COLUMNS, MANY_COLUMNS, MANY = 4, 6, 12  # panels beside each other, and how many when there are more than MANY
-PANEL_HEIGHT = 0.98  # inches
+PANEL_HEIGHT = 0.82  # inches
+CONTEXT_POINTS = 40  # of a grey curve, which repeats in every panel
 # The metric that counts what a generator covers, per kind of data, and how many there are to cover.
 COVERAGE: dict[str, tuple[str, Callable[[dict[str, object]], int]]] = {
     "ring": ("modes_covered", lambda data: int(str(data["modes"]))),
@@ -113,7 +114,8 @@ def _block(part: SubFigure, block: Bands, results: Results, styles: dict[str, Lo
     for axes, variant in zip(grid.flat, variants, strict=False):
         for name, curve in curves.items():
             if name != variant.name:
-                axes.plot(curve.step, curve.middle, color=FAINT, linewidth=0.6, zorder=1)
+                thin = curve.iloc[:: max(1, len(curve) // CONTEXT_POINTS)]
+                axes.plot(thin.step, thin.middle, color=FAINT, linewidth=0.6, zorder=1)
         look = styles[variant.name]
         own = curves.get(variant.name)
         if own is None or own.middle.isna().all():

@@ -11,8 +11,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from pipeline.figures.style import FAINT, SOFT, WIDTH, Drawing, letter, looks, wrapped
 from pipeline.figures.tables import Metric, Results, to_records
 
-COLUMNS = 3
-TITLE_CHARACTERS = 34  # what a panel is wide
+COLUMNS = 4
+TITLE_CHARACTERS = 23  # what a panel is wide
 LOG_FROM = 30  # a positive metric that spans more than this factor over the variants gets a log axis
 KINDS = {
     "floor": ("--", "floor of a perfect sampler (dashed)"),
@@ -110,10 +110,10 @@ def _scale(axes: Axes, table: pd.DataFrame, higher_is_better: bool | None) -> No
     top = table.point.max()
     if higher_is_better is not True and len(values) and values.min() > 0 and top / values.min() > LOG_FROM:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(numticks=5))
+        axes.xaxis.set_major_locator(LogLocator(numticks=4))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(3))
 
 
 def _collapse(axes: Axes, results: Results, summary: pd.DataFrame) -> None:
@@ -121,7 +121,7 @@ def _collapse(axes: Axes, results: Results, summary: pd.DataFrame) -> None:
     table = summary.drop_duplicates("variant")
     _rows(axes, results, table, ("collapse_rate", "collapse_low", "collapse_high"))
     axes.set_xlim(-0.03, 1.03)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(3))
 
 
 def _words(axes: Axes, index: int, title: str, higher_is_better: bool | None) -> None:
