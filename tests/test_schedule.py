@@ -191,16 +191,18 @@ def test_nothing_changed_runs_nothing(project: Path) -> None:
 
 @pytest.mark.slow
 def test_a_change_reruns_what_follows_and_taking_it_back_runs_nothing(project: Path) -> None:
-    """The change runs behind a launcher as on a cluster, which DVC must not see."""
+    """The change runs as on a cluster (a stand-in for srun), which DVC must not see."""
     before = locked(project)
     write_params(project, b=5)
-    launcher = project / "launch.sh"
-    launcher.write_text('#!/bin/sh\necho "launched with $1"\nshift\nexec "$@"\n')
-    launcher.chmod(0o755)
-    config = "launch=./launch.sh mem={mem_mb},time={runtime},gpu={gpu}"
-    assert snakemake(project, "--config", config).returncode == 0
+    srun = project / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text('#!/bin/sh\necho "srun $*"\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n')
+    srun.chmod(0o755)
+    path = f"{srun.parent}{os.pathsep}{ENVIRONMENT['PATH']}"
+    assert snakemake(project, "--workflow-profile", "profiles/slurm", PATH=path).returncode == 0
     assert executed(project) == ["aggregate", "plan", "train digits b", "train ring b"]
-    assert "launched with mem=100,time=1,gpu=1" in (project / graph.log_path("train@ring-b")).read_text()
+    sent = "srun --ntasks=1 --cpus-per-task=1 --mem=100M --time=1 --gpus=1 python toy.py train ring b"
+    assert sent in (project / graph.log_path("train@ring-b")).read_text()
     commands = {name: stage["cmd"] for name, stage in before.items()}
     assert {name: stage["cmd"] for name, stage in locked(project).items()} == commands
     write_params(project)
