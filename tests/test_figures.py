@@ -14,7 +14,7 @@ from results_fixture import VARIANTS, write_results
 
 from pipeline.errors import UserError
 from pipeline.figures import FIGURES, write_figures
-from pipeline.figures.style import KNOWN, Look, looks, objective_looks
+from pipeline.figures.style import KNOWN, Look, _relative, looks, objective_looks
 from pipeline.figures.tables import Results, Variant
 
 
@@ -176,9 +176,16 @@ def test_diverged_seeds_are_marked_and_counted(drawn: Path) -> None:
     assert "all seeds diverged" in svg(drawn, "intervals_ring")
 
 
+def test_paths_are_written_relative_and_do_not_drift() -> None:
+    assert _relative("M 1.234 2 \nL 1.5 2 \nL -3 -4.005 \nz\n") == "m1.23 2h.27l-4.5-6z"
+    steps = "".join(f"L {0.004 * n} 1 \n" for n in range(1, 1001))
+    words = re.findall(r"-?[\d.]+", _relative(f"M 0 0 \n{steps}").replace("h", " "))
+    assert sum(map(float, words[2:])) == pytest.approx(1 + 4)
+
+
 def test_files_are_small(drawn: Path) -> None:
     # All of reports/ stays under 5 MB, and the paper's HTML holds every figure once more, a third larger.
-    assert sum(path.stat().st_size for path in (drawn / "reports/figures").iterdir()) < 1_800_000
+    assert sum(path.stat().st_size for path in (drawn / "reports/figures").iterdir()) < 1_300_000
 
 
 def test_a_missing_table_and_a_missing_column_are_named(tmp_path: Path) -> None:

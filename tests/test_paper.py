@@ -125,6 +125,28 @@ def test_the_numbers_in_the_paper_are_those_of_the_files(base: Path, copy: Path)
     assert "7.19 [6.55, 7.89]" in words(copy)
 
 
+def test_prose_has_titles_and_set_numbers_instead_of_names_and_program_notation(base: Path) -> None:
+    text = words(base)
+    # The fixture's claims say 1e-06, 1.1e-16 and least_squares.
+    assert "within 10 -6 nats".replace("-", "−") in text
+    assert not re.search(r"\de-\d", text)
+    assert not re.search(rf"\b({'|'.join(name for name in VARIANTS if '_' in name)})\b", text)
+
+
+def test_variants_are_told_apart_only_where_intervals_are(copy: Path) -> None:
+    edit(copy, "summary.csv", point=1.5, low=1.25, high=1.75)
+    write_paper(copy)
+    lowest = (
+        "On Ring of 8 the lowest interquartile mean of modes covered is that of Minimax, 1.50 [1.25, 1.75];"
+    )
+    assert f"{lowest} every other variant is apart from it." in words(copy)
+    assert "the interquartile mean of modes covered runs from 1.50 [1.25, 1.75] (Minimax)" in words(copy)
+    edit(copy, "summary.csv", high=100)
+    write_paper(copy)
+    assert "; no other variant is apart from it." in words(copy)
+    assert "the interquartile mean of modes covered runs" not in words(copy)
+
+
 def test_a_removed_variant_is_gone(base: Path, tmp_path: Path) -> None:
     title = VARIANTS["exponential"][0]
     assert title in words(base)
