@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.plain import plain_step
 from pipeline.backend import prepare_cpu
-from pipeline.config import OBJECTIVES, Benchmark, Recipe, RingData, RunPlan
+from pipeline.config import OBJECTIVES, Recipe, RingData, RunPlan, Setting
 from pipeline.data.mixtures import ring
 from pipeline.objectives import load_objectives
 from pipeline.training import BLOCK, Training
@@ -33,7 +33,6 @@ def stacked_plan(width: int, batch: int, seeds: int = SEEDS) -> RunPlan:
     return RunPlan(
         benchmark="ring",
         variant="non_saturating",
-        title="Non-saturating",
         objective=objective.name,
         objective_spec=objective.spec,
         recipe=Recipe.model_validate(
@@ -47,9 +46,8 @@ def stacked_plan(width: int, batch: int, seeds: int = SEEDS) -> RunPlan:
                 "penalty": {"kind": "none"},
             }
         ),
-        setting=Benchmark.model_validate(
+        setting=Setting.model_validate(
             {
-                "title": "Ring of 8",
                 "data": {"kind": "ring", "modes": 8, "radius": 1.0, "std": 0.01},
                 "latent": 2,
                 "generator": network | {"output": "linear"},

@@ -13,6 +13,10 @@ import typer
 
 from pipeline.errors import UserError, unknown
 
+# Before numpy and torch load: thread pools of jobs that run side by side would fight for the cores, and the
+# number of threads can change the last digits of a result.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,

@@ -22,7 +22,7 @@ from pipeline.metrics import floors
 from pipeline.metrics.features import load_report
 from pipeline.metrics.registry import METRICS, measured
 from pipeline.metrics.streams import numpy_generator
-from pipeline.plan import EVALUATED, FEATURES, RESULTS, load_run, load_study, run_path
+from pipeline.plan import DATA, EVALUATED, FEATURES, RESULTS, load_run, load_study, run_path
 from pipeline.statistics import Array, Interval, count_to_interval, seeds_to_interval
 
 SUMMARY_COLUMNS = [
@@ -40,7 +40,7 @@ def aggregate(root: Path) -> None:
     Raises UserError when a run of the study is not evaluated, or a file is missing or corrupt.
     """
     study = load_study(root)
-    remove_unlisted(study, root / EVALUATED)
+    remove_unlisted(study, root)
     plans = [load_run(benchmark, variant, root) for benchmark, variant in study.runs]
     metrics, history, gallery = _read_runs(study, root)
     reference_rows = floors.references(study, root)
@@ -70,19 +70,20 @@ def aggregate(root: Path) -> None:
     write_atomic(results / "metrics.json", json_bytes(nested_summary(summary)))
 
 
-def remove_unlisted(study: StudyPlan, evaluated: Path) -> None:
-    """Delete folders of runs that the study no longer lists.
+def remove_unlisted(study: StudyPlan, root: Path) -> None:
+    """Delete what runs and benchmarks left that the study no longer lists, in the folders this stage reads.
 
-    DVC hashes the whole folder evaluated/, and a removed variant's files stay on disk: without this, the
-    same study would have two hashes, and a variant taken back out would look like a change. What is deleted
-    is an output in DVC's cache.
+    DVC hashes whole folders, and a removed variant's files stay on disk: without this, the same study would
+    have two hashes, and a variant taken back out would look like a change. What is deleted is an output in
+    DVC's cache.
     """
-    for folder in sorted(evaluated.glob("*/*")):
+    for folder in sorted((root / EVALUATED).glob("*/*")):
         if folder.is_dir() and (folder.parent.name, folder.name) not in study.runs:
             shutil.rmtree(folder)
-    for folder in sorted(evaluated.glob("*")):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    for kind in (EVALUATED, DATA, FEATURES):
+        for folder in sorted((root / kind).glob("*")):
+            if folder.is_dir() and folder.name not in study.benchmarks:
+                shutil.rmtree(folder)
 
 
 def summary_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row]:

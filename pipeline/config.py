@@ -125,10 +125,9 @@ class CriticNetwork(Settings):
     activation: Literal["relu", "leaky_relu"]
 
 
-class Benchmark(Settings):
-    """A data set, its networks and how its samples are judged."""
+class Setting(Settings):
+    """A data set, its networks and how its samples are judged: what a run needs to know of its benchmark."""
 
-    title: Annotated[str, Field(min_length=1)]
     data: Data
     latent: Positive
     generator: GeneratorNetwork
@@ -137,13 +136,23 @@ class Benchmark(Settings):
     collapse_below: Annotated[float, Field(gt=0, le=1)]
 
     @model_validator(mode="after")
-    def _held_out_is_the_evaluation_set(self) -> "Benchmark":
+    def _held_out_is_the_evaluation_set(self) -> "Setting":
         if isinstance(self.data, DigitsData) and self.data.held_out != self.evaluation_samples:
             raise ValueError(
                 f"evaluation_samples ({self.evaluation_samples}) must equal data.held_out "
                 f"({self.data.held_out}), so that fakes and held-out images are compared at one N"
             )
         return self
+
+
+class Benchmark(Setting):
+    """A setting with its title. Runs do not hold titles: a new one retrains nothing."""
+
+    title: Annotated[str, Field(min_length=1)]
+
+    @property
+    def setting(self) -> Setting:
+        return Setting.model_validate(self.model_dump(exclude={"title"}))
 
 
 class Scale(Settings):
@@ -181,11 +190,10 @@ class RunPlan(Settings):
 
     benchmark: Name
     variant: Name
-    title: str
     objective: Name
     objective_spec: dict[str, Any]
     recipe: Recipe
-    setting: Benchmark
+    setting: Setting
     seeds: tuple[int, ...]
     generator_updates: Positive
     checkpoints: Annotated[int, Field(ge=2)]
@@ -200,7 +208,7 @@ class BenchmarkPlan(Settings):
     """One resolved benchmark, variants aside: what its data and features need (plan/BENCHMARK.json)."""
 
     benchmark: Name
-    setting: Benchmark
+    setting: Setting
     classifier_epochs: Positive
 
 

@@ -58,11 +58,10 @@ def _resolve_run(
     return RunPlan(
         benchmark=benchmark,
         variant=variant,
-        title=settings.title,
         objective=settings.objective,
         objective_spec=objective.spec,
         recipe=recipe,
-        setting=params.benchmarks[benchmark],
+        setting=params.benchmarks[benchmark].setting,
         seeds=seeds,
         generator_updates=scale.generator_updates[benchmark],
         checkpoints=scale.checkpoints,
@@ -82,10 +81,10 @@ def write_plan(root: Path) -> list[RunPlan]:
     )
     shutil.rmtree(root / PLAN, ignore_errors=True)
     write_model(study, root / PLAN / "study.json")
-    for name, setting in study.benchmarks.items():
+    for name, benchmark in study.benchmarks.items():
         epochs = study.settings.classifier_epochs
         write_model(
-            BenchmarkPlan(benchmark=name, setting=setting, classifier_epochs=epochs),
+            BenchmarkPlan(benchmark=name, setting=benchmark.setting, classifier_epochs=epochs),
             root / PLAN / f"{name}.json",
         )
     for plan in plans:

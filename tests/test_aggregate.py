@@ -15,7 +15,7 @@ import scipy.stats
 import torch
 import yaml
 
-from pipeline.aggregate import aggregate
+from pipeline.aggregate import aggregate, remove_unlisted
 from pipeline.config import RunPlan
 from pipeline.data.fetch import fetch
 from pipeline.data.images import load_images
@@ -356,3 +356,22 @@ def test_a_missing_seed_is_not_passed_over(copy: Path) -> None:
     path.write_text("\n".join(line for line in lines if f",{PERFECT},3," not in line) + "\n")
     with pytest.raises(UserError, match="3 final values and 0 diverged seeds of 4"):
         aggregate(copy)
+
+
+def test_folders_that_the_study_does_not_list_are_removed(built: Path, tmp_path: Path) -> None:
+    """Of the folders that aggregate reads as a whole; runs/ keeps what was trained."""
+    study = load_study(built)
+    kept = [
+        tmp_path / "evaluated/ring" / study.runs[0][1],
+        tmp_path / "data/ring",
+        tmp_path / "features/digits",
+    ]
+    kept.append(tmp_path / "runs/grid/old")
+    gone = [tmp_path / "evaluated/ring/old", tmp_path / "evaluated/grid/old"]
+    gone += [tmp_path / "data/grid", tmp_path / "features/grid"]
+    for folder in (*kept, *gone):
+        folder.mkdir(parents=True)
+    remove_unlisted(study, tmp_path)
+    assert all(folder.is_dir() for folder in kept)
+    assert not any(folder.exists() for folder in gone)
+    assert not (tmp_path / "evaluated/grid").exists()

@@ -163,3 +163,14 @@ def test_scale_edits_one_line(project: Path, run: Callable[..., tuple[int, str]]
     assert run("scale", "paper") == (0, "")
     after = (project / "params.yaml").read_text()
     assert after == before.replace("scale: smoke", "scale: paper", 1)
+
+
+def test_a_new_title_changes_no_run(project: Path, run: Callable[..., tuple[int, str]]) -> None:
+    """Titles are for the paper; a run whose plan file changed would train again."""
+    assert run("plan") == (0, "")
+    before = {path: path.read_bytes() for path in (project / "plan").glob("*/*.json")}
+    edit(project / "params.yaml", 'title: "Minimax"', 'title: "The first one"')
+    edit(project / "params.yaml", 'title: "Ring of 8"', 'title: "A ring"')
+    assert run("plan") == (0, "")
+    assert before == {path: path.read_bytes() for path in (project / "plan").glob("*/*.json")}
+    assert "The first one" in (project / "plan" / "study.json").read_text()

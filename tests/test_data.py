@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 import torch
 
-from pipeline.config import Benchmark, BenchmarkPlan, DigitsData, RingData
+from pipeline.config import BenchmarkPlan, DigitsData, RingData, Setting
 from pipeline.data.fetch import digits, fetch
 from pipeline.data.images import load_images, to_uint8, to_unit
 from pipeline.data.mixtures import Mixture, load_mixture, ring
@@ -19,10 +19,9 @@ RING = RingData(kind="ring", modes=8, radius=1.0, std=0.01)
 DIGITS = DigitsData(kind="digits", held_out=599, split_seed=0)
 
 
-def _benchmark(data: RingData | DigitsData) -> Benchmark:
-    return Benchmark.model_validate(
+def _setting(data: RingData | DigitsData) -> Setting:
+    return Setting.model_validate(
         {
-            "title": "t",
             "data": data.model_dump(),
             "latent": 2,
             "generator": {"widths": [4], "activation": "relu", "output": "linear"},
@@ -35,7 +34,7 @@ def _benchmark(data: RingData | DigitsData) -> Benchmark:
 
 def _write_plan(root: Path) -> None:
     for name, data in (("ring", RING), ("digits", DIGITS)):
-        plan = BenchmarkPlan(benchmark=name, setting=_benchmark(data), classifier_epochs=1)
+        plan = BenchmarkPlan(benchmark=name, setting=_setting(data), classifier_epochs=1)
         write_model(plan, root / "plan" / f"{name}.json")
 
 

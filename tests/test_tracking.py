@@ -34,10 +34,10 @@ from pipeline.config import (
     Scale,
     StudyPlan,
     Variant,
-    write_model,
 )
 from pipeline.errors import UserError
 from pipeline.plan import load_run
+from pipeline.settings import write_model
 from pipeline.tracking import server, track, ui
 from pipeline.tracking.files import (
     HISTORY_STEPS,
@@ -77,7 +77,6 @@ def plan_of(name: str, variant: str, seeds: int) -> RunPlan:
     return RunPlan(
         benchmark=name,
         variant=variant,
-        title=variant.replace("_", " "),
         objective="minimax",
         objective_spec={"construction": "likelihood ratio", "omega": "1/(1+r)", "rho": "1/(1-t)"},
         recipe=Recipe(
@@ -89,7 +88,7 @@ def plan_of(name: str, variant: str, seeds: int) -> RunPlan:
             latents="shared",
             penalty=GradientPenalty(kind="gradient_penalty", weight=0.5),
         ),
-        setting=benchmark(name),
+        setting=benchmark(name).setting,
         seeds=tuple(range(seeds)),
         generator_updates=UPDATES,
         checkpoints=3,

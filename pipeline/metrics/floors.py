@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.config import Benchmark, RingData, StudyPlan
+from pipeline.config import RingData, Setting, StudyPlan
 from pipeline.data.images import load_images
 from pipeline.data.mixtures import Mixture, load_mixture
 from pipeline.errors import UserError
@@ -35,7 +35,7 @@ def references(study: StudyPlan, root: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _perfect_sampler(benchmark: str, setting: Benchmark, repeats: int, root: Path) -> list[dict[str, Any]]:
+def _perfect_sampler(benchmark: str, setting: Setting, repeats: int, root: Path) -> list[dict[str, Any]]:
     mixture, n = load_mixture(root / "data" / benchmark), setting.evaluation_samples
     measured = []
     for repeat in range(repeats):
@@ -61,7 +61,7 @@ def _exact(stem: str, mixture: Mixture, n: int) -> dict[str, Any]:
     return {"note": "perfect sampler"}
 
 
-def _real_against_real(benchmark: str, setting: Benchmark, repeats: int, root: Path) -> list[dict[str, Any]]:
+def _real_against_real(benchmark: str, setting: Setting, repeats: int, root: Path) -> list[dict[str, Any]]:
     judge, n = load_judge(benchmark, setting, root), setting.evaluation_samples
     images = load_images(root / "data" / benchmark).train_images
     if len(images) < n:

@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline.config import Benchmark, RingData
+from pipeline.config import RingData, Setting
 from pipeline.data.images import Images, load_images
 from pipeline.data.mixtures import Mixture, load_mixture
 from pipeline.metrics import coverage, divergences
@@ -78,7 +78,7 @@ class ImageJudge:
         }
 
 
-def load_judge(benchmark: str, setting: Benchmark, root: Path) -> Judge:
+def load_judge(benchmark: str, setting: Setting, root: Path) -> Judge:
     """The judge of a benchmark, from data/ and features/. Raises UserError for missing or corrupt files."""
     folder = root / "data" / benchmark
     if isinstance(setting.data, RingData):

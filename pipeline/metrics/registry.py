@@ -7,7 +7,7 @@ A metric's full name states the number of samples it was measured with: `fid_n59
 import re
 from dataclasses import dataclass
 
-from pipeline.config import Benchmark, RingData
+from pipeline.config import RingData, Setting
 from pipeline.errors import unknown
 
 
@@ -86,7 +86,7 @@ IMAGE_METRICS = {
         "FID",
         "mean square feature",
         False,
-        "Frechet distance of normals fitted to classifier features of N fakes and N held-out images",
+        "Fréchet distance of normals fitted to classifier features of N fakes and N held-out images",
     ),
     "kid": Metric(
         "KID",
@@ -126,7 +126,7 @@ RUN_METRICS = {
         "0 or 1",
         False,
         "1 when the samples reached the data and the modes occupied (classes covered) are fewer than the "
-        "benchmark's collapse_below share of all",
+        "benchmark's share of all that counts as collapse",
     ),
     "missed": Metric(
         "Missed the data",
@@ -162,7 +162,7 @@ def split_name(name: str) -> tuple[str, int | None]:
     return stem, n
 
 
-def measured(benchmark: Benchmark) -> tuple[str, ...]:
+def measured(setting: Setting) -> tuple[str, ...]:
     """Full names of the metrics of one benchmark, in reporting order, without `collapsed` and `diverged`."""
-    stems = RING_METRICS if isinstance(benchmark.data, RingData) else IMAGE_METRICS
-    return tuple(full_name(stem, benchmark.evaluation_samples) for stem in stems)
+    stems = RING_METRICS if isinstance(setting.data, RingData) else IMAGE_METRICS
+    return tuple(full_name(stem, setting.evaluation_samples) for stem in stems)

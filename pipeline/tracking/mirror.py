@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.image import imsave
 
-from pipeline.config import OBJECTIVES, PARAMS, RunPlan
+from pipeline.config import OBJECTIVES, PARAMS, RunPlan, StudyPlan
 from pipeline.plan import load_run, load_study
 from pipeline.tracking.files import (
     Measured,
@@ -85,7 +85,7 @@ def track(root: Path) -> None:
 
         try:
             with environment(FIRST_CALL):
-                mirror = _Mirror(root, uri, study.scale)
+                mirror = _Mirror(root, uri, study)
             with environment(LATER_CALLS):
                 written = mirror.update(sources)
         except (MlflowException, SQLAlchemyError, CommandError, ImportError, OSError) as error:
@@ -99,10 +99,11 @@ def track(root: Path) -> None:
 class _Mirror:
     """One connection to one experiment."""
 
-    def __init__(self, root: Path, uri: str, scale: str) -> None:
+    def __init__(self, root: Path, uri: str, study: StudyPlan) -> None:
         from mlflow import MlflowClient
 
-        self.root, self.uri, self.scale = root, uri, scale
+        self.root, self.uri, self.scale = root, uri, study.scale
+        self.titles = {name: variant.title for name, variant in study.variants.items()}
         self.client: MlflowClient = MlflowClient(tracking_uri=uri)
         self.experiment = self._experiment()
         self.commit = _commit_tags(root)
@@ -180,7 +181,7 @@ class _Mirror:
             "plan_sha256": sha256(source.files["plan.json"].read_bytes()),
         } | self.commit
         seeds = " ".join(str(seed) for seed in sorted(data.diverged)) or "none"
-        own = {"level": "variant", "diverged_seeds": seeds, "mlflow.note.content": plan.title}
+        own = {"level": "variant", "diverged_seeds": seeds, "mlflow.note.content": self.titles[plan.variant]}
         parent = self._create(plan.name, tags | own)
         for seed in plan.seeds:
             own = {"level": "seed", "seed": str(seed), PARENT: parent, "content": content}
