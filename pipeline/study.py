@@ -163,20 +163,21 @@ def _update(progress: Progress, stages: dict[str, graph.Stage], root: Path, cons
         if name in progress.finished:
             continue
         if (root / graph.sentinel(name)).exists():
-            progress.finished[name] = seconds = _seconds_taken(name, root, progress.started)
-            what = f"{seconds:.1f} s" if seconds else "unchanged or restored from the cache"
+            seconds = _seconds_taken(name, root, progress.started)
+            progress.finished[name] = seconds or 0.0
+            what = "unchanged or restored from the cache" if seconds is None else f"{seconds:.1f} s"
             count = f"[{len(progress.finished)}/{len(stages)}]"
             console.print(f"{count} {name} {what}, {progress.line(time.time())}", markup=False)
         elif (root / graph.log_path(name)).exists():
             progress.running[name] = _fraction(name, root)
 
 
-def _seconds_taken(stage: str, root: Path, since: float) -> float:
-    """Seconds of the stage's command; 0 when DVC did not need to run it."""
+def _seconds_taken(stage: str, root: Path, since: float) -> float | None:
+    """Seconds of the stage's command; None when DVC did not need to run it."""
     for path in (root / graph.WORK / "timings").glob(f"*/{stage}.json"):
         if path.stat().st_mtime >= since:
             return float(json.loads(path.read_text())["seconds"])
-    return 0.0
+    return None
 
 
 def _fraction(stage: str, root: Path) -> float:
