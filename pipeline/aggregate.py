@@ -5,7 +5,6 @@ so that no number depends on which other runs the study has.
 """
 
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from pipeline.metrics import floors
 from pipeline.metrics.features import load_report
 from pipeline.metrics.registry import METRICS, measured
 from pipeline.metrics.streams import numpy_generator
-from pipeline.plan import DATA, EVALUATED, FEATURES, RESULTS, load_run, load_study, run_path
+from pipeline.plan import EVALUATED, FEATURES, RESULTS, load_run, load_study, remove_unlisted, run_path
 from pipeline.statistics import Array, Interval, count_to_interval, seeds_to_interval
 
 SUMMARY_COLUMNS = [
@@ -68,22 +67,6 @@ def aggregate(root: Path) -> None:
     write_gallery([row for run in study.runs for row in gallery[run]], results / "gallery.parquet")
     write_atomic(results / "study.json", json_bytes(study_content(study, plans, root)))
     write_atomic(results / "metrics.json", json_bytes(nested_summary(summary)))
-
-
-def remove_unlisted(study: StudyPlan, root: Path) -> None:
-    """Delete what runs and benchmarks left that the study no longer lists, in the folders this stage reads.
-
-    DVC hashes whole folders, and a removed variant's files stay on disk: without this, the same study would
-    have two hashes, and a variant taken back out would look like a change. What is deleted is an output in
-    DVC's cache.
-    """
-    for folder in sorted((root / EVALUATED).glob("*/*")):
-        if folder.is_dir() and (folder.parent.name, folder.name) not in study.runs:
-            shutil.rmtree(folder)
-    for kind in (EVALUATED, DATA, FEATURES):
-        for folder in sorted((root / kind).glob("*")):
-            if folder.is_dir() and folder.name not in study.benchmarks:
-                shutil.rmtree(folder)
 
 
 def summary_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row]:

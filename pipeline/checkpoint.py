@@ -1,4 +1,4 @@
-"""Resumable training checkpoints: one safetensors file, written whole or not at all.
+"""Resumable training checkpoints: one file of tensors, written whole or not at all, verified when read.
 
 They lie in .work/, which neither git nor DVC knows: DVC deletes declared outputs when a stage starts.
 """
@@ -6,7 +6,6 @@ They lie in .work/, which neither git nor DVC knows: DVC deletes declared output
 import hashlib
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 from torch import Tensor
 
@@ -29,23 +28,23 @@ def digest(plan: RunPlan) -> str:
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], plan_digest: str) -> None:
-    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomic(path, safetensors.torch.save(content, metadata={"digest": plan_digest}))
+    """Write the tensors behind a line with the plan's digest and the sha256 of what follows."""
+    body = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    head = f"{plan_digest} {hashlib.sha256(body).hexdigest()}\n".encode()
+    write_atomic(path, head + body)
 
 
 def load_checkpoint(path: Path, plan_digest: str) -> dict[str, Tensor] | None:
     """The tensors, or None when there is no checkpoint or it belongs to other settings or code.
 
-    Raises UserError for a file that is not a whole checkpoint.
+    Raises UserError for a file that is not what was written, to the byte.
     """
     if not path.exists():
         return None
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            if (file.metadata() or {}).get("digest") != plan_digest:
-                return None
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (safetensors.SafetensorError, OSError) as error:
+    head, _, body = path.read_bytes().partition(b"\n")
+    found, _, expected = head.decode("ascii", "replace").partition(" ")
+    if hashlib.sha256(body).hexdigest() != expected:
         raise UserError(
-            f"{path}: corrupt checkpoint ({error}); delete it to train this run from the start"
-        ) from None
+            f"{path}: corrupt checkpoint (its sha256 differs); delete it to train this run from the start"
+        )
+    return safetensors.torch.load(body) if found == plan_digest else None

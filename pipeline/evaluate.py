@@ -78,7 +78,8 @@ def load_run_files(plan: RunPlan, folder: Path) -> Run:
         history = pq.read_table(path).to_pandas()
         history[["seed", "step"]] = history[["seed", "step"]].astype("int64")
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or 'corrupt'}); {again}") from None
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or "corrupt"
+        raise UserError(f"{path}: cannot be read ({reason}); {again}") from None
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(f"{path}: corrupt or not what train writes ({_line(error)}); {again}") from None
     except (safetensors.SafetensorError, pa.ArrowException) as error:

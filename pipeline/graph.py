@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.errors import UserError
+from pipeline.plan import load_study, remove_unlisted
 
 WORK = Path(".work")
 LOGS = WORK / "logs"
@@ -94,6 +95,7 @@ def schedule(root: Path) -> dict[str, Stage]:
     (root / SCHEDULE).unlink(missing_ok=True)
     if run_stage(PLAN, root) != 0:
         raise UserError(failure(PLAN, root))
+    remove_unlisted(load_study(root), root)
     chosen = stale_and_downstream(*read_graph(root))
     part = root / SCHEDULE.with_suffix(".part")
     part.write_text(json.dumps([dataclasses.asdict(stage) for stage in chosen.values()], indent=1))

@@ -1,5 +1,6 @@
 """The runs of the study: where their files lie, and what `plan` resolved for them."""
 
+import shutil
 from pathlib import Path
 
 from pipeline.config import RunPlan, StudyPlan
@@ -24,6 +25,22 @@ def run_path(root: Path, folder: str, benchmark: str, variant: str) -> Path:
 def load_study(root: Path) -> StudyPlan:
     """plan/study.json. Raises UserError when the plan stage has not run."""
     return read_model(StudyPlan, root / PLAN / "study.json")
+
+
+def remove_unlisted(study: StudyPlan, root: Path) -> None:
+    """Delete what runs and benchmarks left that the study no longer lists, in the folders that aggregate reads.
+
+    DVC hashes whole folders, and a removed variant's files stay on disk: without this, the same study would
+    have two hashes, and a variant taken back out would look like a change. What is deleted is an output in
+    DVC's cache. Snakemake's schedule does it before it asks what is stale, aggregate for a plain `dvc repro`.
+    """
+    for folder in sorted((root / EVALUATED).glob("*/*")):
+        if folder.is_dir() and (folder.parent.name, folder.name) not in study.runs:
+            shutil.rmtree(folder)
+    for kind in (EVALUATED, DATA, FEATURES):
+        for folder in sorted((root / kind).glob("*")):
+            if folder.is_dir() and folder.name not in study.benchmarks:
+                shutil.rmtree(folder)
 
 
 def load_run(benchmark: str, variant: str, root: Path) -> RunPlan:

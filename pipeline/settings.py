@@ -53,7 +53,9 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run this in the project's folder") from None
+        raise UserError(
+            f"{path}: no such file; in the project's folder, `python -m pipeline plan` writes plan/"
+        ) from None
     except (UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from None
 
@@ -109,9 +111,10 @@ def _problem(error: ValidationError, model: type[Settings], raw: Any) -> tuple[s
             unknown("key", str(location[-1]), _known_keys(model, location[:-1]), "it")
         ).removeprefix("it: ")
     value = first.get("input")
-    shown = "" if first["type"] == "missing" or isinstance(value, dict) else f", not {value!r}"
-    message = first["msg"].removeprefix("Value error, ")
-    return key, message[0].lower() + message[1:] + shown
+    # YAML has lists; that they become tuples is nobody's business.
+    message = first["msg"].removeprefix("Value error, ").replace("tuple", "list")
+    told = first["type"] == "missing" or isinstance(value, dict) or ", not " in message
+    return key, message[0].lower() + message[1:] + ("" if told else f", not {value!r}")
 
 
 def _known_keys(annotation: Any, location: list[Any]) -> set[str]:

@@ -44,7 +44,7 @@ def train(benchmark: str, variant: str, root: Path) -> None:
     plan = load_run(benchmark, variant, root)
     device = choose_device()
     sampler, dimensions = _real_sampler(plan, root / DATA / benchmark)
-    checkpoint = root / WORK / "checkpoints" / f"{plan.name}.safetensors"
+    checkpoint = root / WORK / "checkpoints" / f"{plan.name}.checkpoint"
     training = Training(plan, sampler, dimensions, device)
     smallest = min(training.generator.smallest_layer, training.critic.smallest_layer)
     route = prepare_cpu(plan.recipe.batch * smallest)
@@ -112,6 +112,8 @@ class Training:
         if checkpoint is not None:
             self._restore(load_checkpoint(checkpoint, plan_digest))
         total = self.plan.generator_updates
+        if self.updates:
+            print(f"resumed at update {self.updates} of {total}")
         log_every = max(1, total // LOGGED_STEPS)
         sample_at = {round(total * (i + 1) / self.plan.checkpoints) for i in range(self.plan.checkpoints)}
         saved = time.monotonic()

@@ -15,7 +15,7 @@ import scipy.stats
 import torch
 import yaml
 
-from pipeline.aggregate import aggregate, remove_unlisted
+from pipeline.aggregate import aggregate
 from pipeline.config import RunPlan
 from pipeline.data.fetch import fetch
 from pipeline.data.images import load_images
@@ -23,7 +23,7 @@ from pipeline.data.mixtures import load_mixture
 from pipeline.errors import UserError
 from pipeline.evaluate import evaluate
 from pipeline.metrics.features import train_features
-from pipeline.plan import load_study
+from pipeline.plan import load_study, remove_unlisted
 from pipeline.resolve import write_plan
 from pipeline.statistics import count_to_interval, interquartile_mean, seeds_to_interval
 

@@ -143,7 +143,7 @@ def test_corrupt_data_and_checkpoint(project: Path, run: Callable[..., tuple[int
     data.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     check(run("train", "digits", "minimax"), "digits.safetensors", "corrupt", "fetch@digits")
     data.write_bytes(whole)
-    checkpoint = project / ".work" / "checkpoints" / "digits-minimax.safetensors"
+    checkpoint = project / ".work" / "checkpoints" / "digits-minimax.checkpoint"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"half a checkpoi")
     check(run("train", "digits", "minimax"), "corrupt checkpoint", "delete it")

@@ -231,7 +231,7 @@ def test_a_killed_training_resumes_to_the_same_result(
     monkeypatch.setattr(training_module, "CHECKPOINT_SECONDS", 0.0)
     run = plan((0, 1, 2), updates=100, **({"penalty": penalty} if penalty else {}))
     whole = trained(run)
-    path = tmp_path / "checkpoint.safetensors"
+    path = tmp_path / "checkpoint"
     sampler = ring(run.setting.data).sample  # type: ignore[arg-type]
 
     def kill(done: int, total: int) -> None:
@@ -253,19 +253,23 @@ def test_a_killed_training_resumes_to_the_same_result(
 
 
 def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint.safetensors"
+    path = tmp_path / "checkpoint"
     checkpoints.save_checkpoint(path, {"x": torch.ones(1)}, checkpoints.digest(plan((0, 1))))
     assert checkpoints.load_checkpoint(path, checkpoints.digest(plan((0, 2)))) is None
     assert checkpoints.load_checkpoint(path, checkpoints.digest(plan((0, 1)))) is not None
 
 
 def test_a_corrupt_checkpoint_is_one_clear_error(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint.safetensors"
+    path = tmp_path / "checkpoint"
     checkpoints.save_checkpoint(path, {"x": torch.ones(1000)}, "digest")
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(UserError, match=r"corrupt checkpoint .* delete it"):
-        Training(plan((0, 1)), lambda n, g: torch.zeros(n, 2), 2).run(path)
-    assert path.exists()
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for broken in (whole[:500], flipped, b"", b"checkpoint"):
+        path.write_bytes(broken)
+        with pytest.raises(UserError, match=r"corrupt checkpoint .* delete it"):
+            Training(plan((0, 1)), lambda n, g: torch.zeros(n, 2), 2).run(path)
+        assert path.read_bytes() == broken
 
 
 def test_a_diverged_seed_is_recorded_and_the_others_go_on() -> None:
