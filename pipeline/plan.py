@@ -28,7 +28,7 @@ def load_study(root: Path) -> StudyPlan:
 
 
 def remove_unlisted(study: StudyPlan, root: Path) -> None:
-    """Delete what runs and benchmarks left that the study no longer lists, in the folders that aggregate reads.
+    """Delete what runs and benchmarks left that the study no longer lists, where aggregate reads folders.
 
     DVC hashes whole folders, and a removed variant's files stay on disk: without this, the same study would
     have two hashes, and a variant taken back out would look like a change. What is deleted is an output in
