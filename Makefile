@@ -26,8 +26,8 @@ lint: $(READY)  ## style, format and types
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 
-ui: $(READY)  ## the MLflow UI on 127.0.0.1
-	@$(RUN) pipeline ui
+ui: $(READY)  ## the MLflow UI on 127.0.0.1 (PORT=5000)
+	@$(RUN) pipeline ui $(if $(PORT),--port $(PORT))
 
 figures: $(READY)  ## draw the figures from reports/results, without training
 	@$(RUN) pipeline figures

@@ -7,9 +7,10 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from pipeline.errors import UserError, unknown
 
@@ -210,13 +211,23 @@ def study(
 def main() -> None:
     """Entry point: exit code 2 and one line for a user's mistake, 130 when interrupted."""
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        _stop(str(error))
+    except TyperException as error:
+        told = " ".join(str(getattr(error, "message", "") or error).split())
+        # Without a verb, typer's message is the whole help: it has been printed.
+        _stop(f"{told} (python -m pipeline --help)" if told else "which verb? (python -m pipeline --help)")
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted; run it again to go on where it stopped", file=sys.stderr)
         sys.exit(130)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stop(message: str) -> NoReturn:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ PACKAGES = (
     "snakemake", "sympy", "torch", "torch-fidelity", "torchvision", "typst",
 )
 # fmt: on
+MEASURING = ("features", "theory", "train", "evaluate")
 # What a study writes into tracked files; a change of these alone does not make the code another one.
 GENERATED = ("dvc.lock", "reports/results/", "reports/figures/", "reports/paper.pdf", "reports/paper.html")
 
@@ -65,8 +66,9 @@ def hardware() -> dict[str, Any]:
 
 
 def expected_seconds(root: Path) -> dict[str, float]:
-    """Seconds per stage as last seen: at this scale here, else as recorded with the results."""
-    recorded = _read(root / PROVENANCE).get("stages", {})
+    """Seconds per stage as last seen at this scale: here, else as recorded with the results."""
+    record = _read(root / PROVENANCE)
+    recorded = record.get("stages", {}) if record.get("scale") == _scale(root) else {}
     here = {record["stage"]: record["seconds"] for record in _timings(root)}
     return {stage: float(seconds) for stage, seconds in {**recorded, **here}.items()}
 
@@ -81,12 +83,13 @@ def guess_seconds(stage: str, known: dict[str, float]) -> float:
 def write_provenance(root: Path) -> bool:
     """Write reports/results/provenance.json if it does not describe the results that are there.
 
-    It does when it carries their sha256 and no stage ran here since. Returns whether the file was written:
-    called twice, the second call changes nothing, and a fresh clone keeps the file it came with.
+    It does when it carries their sha256 and no stage that measures something ran here since. Returns whether
+    the file was written: called twice, the second call changes nothing, and a fresh clone keeps its own.
     """
     old = _read(root / PROVENANCE)
     timings = _timings(root)
-    until = max([record["ended"] for record in timings] + [old.get("measured_until", "")])
+    ended = [record["ended"] for record in timings if record["stage"].partition("@")[0] in MEASURING]
+    until = max([*ended, old.get("measured_until", "")])
     results = _sha256(root / METRICS)
     if old and old["measured_until"] == until and old["results_sha256"] == results:
         return False

@@ -70,14 +70,23 @@ def run_study(root: Path, jobs: int) -> None:
         with _alone(root) as lock, _ended_like_interrupted():
             if not (root / PROVENANCE).exists():
                 write_provenance(root)  # the paper stage depends on it
-            count = _run_snakemake(root, jobs, console, lock)
-            if write_provenance(root) and graph.run_stage("paper", root):
+            console.print("Asking DVC what is stale")
+            ran, count = _run_snakemake(root, jobs, console, lock)
+            recorded = write_provenance(root)
+            if recorded and graph.run_stage("paper", root):
                 _fail("paper", root)
             _mirror(root, console)
     except KeyboardInterrupt:
         print("interrupted; run it again to go on where it stopped", file=sys.stderr)
         raise SystemExit(130) from None
-    console.print(f"{count} stages brought up to date." if count else "Nothing had changed.")
+    if count:
+        console.print(
+            f"{count} stages were stale: {ran} run, {count - ran} unchanged or restored from the cache."
+        )
+    else:
+        console.print("Nothing had changed.")
+    if recorded:
+        console.print("The record of where the results come from was renewed, and the paper with it.")
     console.print(f"The paper: {' and '.join(PAPER)}\nThe runs in the MLflow UI: make ui")
 
 
@@ -113,10 +122,11 @@ def _ended_like_interrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _run_snakemake(root: Path, jobs: int, console: Console, lock: int) -> int:
-    """Run the Snakefile and show progress; returns how many stages were scheduled."""
+def _run_snakemake(root: Path, jobs: int, console: Console, lock: int) -> tuple[int, int]:
+    """Run the Snakefile and show progress; returns how many stages ran, and how many were scheduled."""
     (root / graph.SCHEDULE).unlink(missing_ok=True)
     command = [sys.executable, "-m", "snakemake", "--cores", str(jobs)]
+    started = time.time()
     with (root / LOG).open("w") as log:
         # A process group of its own, so that all its stages can be ended with it.
         process = subprocess.Popen(
@@ -130,7 +140,8 @@ def _run_snakemake(root: Path, jobs: int, console: Console, lock: int) -> int:
                 process.wait()
     if process.returncode:
         _explain(stages, root)
-    return len(stages)
+    ran = sum(_seconds_taken(name, root, started) is not None for name in stages)
+    return ran, len(stages)
 
 
 def _watch(
@@ -165,9 +176,10 @@ def _update(progress: Progress, stages: dict[str, graph.Stage], root: Path, cons
         if (root / graph.sentinel(name)).exists():
             seconds = _seconds_taken(name, root, progress.started)
             progress.finished[name] = seconds or 0.0
-            what = "unchanged or restored from the cache" if seconds is None else f"{seconds:.1f} s"
+            what = "unchanged or from the cache" if seconds is None else f"{seconds:.1f} s"
             count = f"[{len(progress.finished)}/{len(stages)}]"
-            console.print(f"{count} {name} {what}, {progress.line(time.time())}", markup=False)
+            line = f"{count} {name} {what}, {progress.line(time.time())}"
+            console.print(line, markup=False, soft_wrap=True)
         elif (root / graph.log_path(name)).exists():
             progress.running[name] = _fraction(name, root)
 
@@ -195,6 +207,9 @@ def _view(progress: Progress) -> Table:
     done += sum(progress.weight[name] * fraction for name, fraction in progress.running.items())
     running = ", ".join(f"{name} {fraction:.0%}" for name, fraction in progress.running.items())
     table = Table.grid(padding=(0, 1))
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis")
     count = f"{len(progress.finished)}/{len(progress.weight)}"
     table.add_row(ProgressBar(total, done, width=24), count, progress.line(time.time()), running)
     return table

@@ -118,6 +118,9 @@ def test_an_objective_that_fails_its_checks_says_which_and_where(
         (("train", "ring", "wgan_pg"), ["unknown variant 'wgan_pg'", "did you mean 'wgan_gp'"]),
         (("evaluate", "ring", "wgan_pg"), ["unknown variant 'wgan_pg'"]),
         (("fetch", "digit"), ["'digit'", "did you mean 'digits'"]),
+        (("plann",), ["No such command 'plann'", "'plan'"]),
+        (("train", "ring"), ["variant"]),
+        (("ui", "--port", "99999"), ["65535"]),
         (("scale", "latop"), ["unknown scale 'latop'", "did you mean 'laptop'"]),
     ],
 )

@@ -205,3 +205,13 @@ def test_an_unknown_metric_is_named(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("kl_forward_n2500", "kl_sideways_n2500"))
     with pytest.raises(UserError, match="no entry for 'kl_sideways_n2500'"):
         write_figures(tmp_path)
+
+
+def test_a_truncated_table_draws_nothing(few: Path, tmp_path: Path) -> None:
+    """Without its last lines a table still reads; what it lost is named, and no figure is written."""
+    shutil.copytree(few / "reports/results", tmp_path / "reports/results")
+    table = tmp_path / "reports/results/summary.csv"
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text("".join(lines[: len(lines) // 2]), encoding="utf-8")
+    with pytest.raises(UserError, match=r"summary.csv: no rows of digits .*: the file is not whole"):
+        write_figures(tmp_path)

@@ -14,6 +14,8 @@ from pipeline.errors import UserError
 
 RESULTS = "reports/results"
 FOLDER = "reports/figures"
+# Every run has rows in these, whatever became of its seeds; in the others a run whose seeds diverged may not.
+WHOLE = ("metrics.csv", "summary.csv")
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,12 @@ class Results:
         missing = [column for column in columns.split() if column not in table.columns]
         if missing:
             raise UserError(f"{self.folder / name}: column {missing[0]!r} is missing")
+        if name in WHOLE:
+            found = set(zip(table["benchmark"], table["variant"], strict=True))
+            lost = [f"{run[0]} {run[1]}" for run in self.study["runs"] if tuple(run) not in found]
+            if lost:
+                again = "`make study` writes it again, `git checkout` brings back the one in git"
+                raise UserError(f"{self.folder / name}: no rows of {lost[0]}: the file is not whole; {again}")
         return table
 
     def _read(self, name: str, read: Callable[[Path], Any]) -> Any:

@@ -93,7 +93,7 @@ def track(root: Path) -> None:
             reason = without_password(" ".join(str(error).split()).rpartition("Caused by ")[2])[:300]
             note(f"warning: not mirrored, no result is affected: MLflow at {without_password(uri)}: {reason}")
             return
-    print(f"track: {written} of {len(sources)} runs written to {without_password(uri)}, no other changed")
+    print(f"MLflow: {written} of {len(sources)} runs new or changed, now in {without_password(uri)}")
 
 
 class _Mirror:
