@@ -72,12 +72,16 @@ def test_writing_it_twice_changes_nothing_until_a_stage_runs_or_the_results_chan
     assert write_provenance(root)
     first = (root / provenance.PROVENANCE).read_bytes()
     assert not write_provenance(root)
+    for stage in ("plan", "figures", "paper"):  # nothing was measured: the paper stays what it is
+        with record_stage(stage, root):
+            pass
+    assert not write_provenance(root)
     assert (root / provenance.PROVENANCE).read_bytes() == first
     time.sleep(0.002)  # records are ordered by the millisecond
     with record_stage("train@ring-kl", root):
         pass
     assert write_provenance(root)
-    assert len(read(root)["stages"]) == 2
+    assert sum(name.startswith("train@") for name in read(root)["stages"]) == 2
     write(root / "reports/results/metrics.csv", "a,c\n")
     assert write_provenance(root)
     assert not write_provenance(root)
@@ -124,7 +128,10 @@ def test_the_code_is_dirty_by_its_own_changes_only(root: Path) -> None:
 
 def test_expected_seconds_come_from_here_else_from_the_record(root: Path) -> None:
     assert expected_seconds(root) == {}
-    write(root / provenance.PROVENANCE, json.dumps({"stages": {"train@ring-kl": 7, "paper": 2}}))
+    write(
+        root / provenance.PROVENANCE,
+        json.dumps({"scale": "smoke", "stages": {"train@ring-kl": 7, "paper": 2}}),
+    )
     write(root / ".work/timings/smoke/paper.json", json.dumps({"stage": "paper", "seconds": 3}))
     write(root / ".work/timings/laptop/paper.json", json.dumps({"stage": "paper", "seconds": 99}))
     known = expected_seconds(root)
@@ -133,3 +140,6 @@ def test_expected_seconds_come_from_here_else_from_the_record(root: Path) -> Non
     assert guess_seconds("train@ring-new", known) == 7, "as others of its kind"
     assert guess_seconds("figures", known) == 5, "as all on average"
     assert guess_seconds("figures", {}) == 1
+    record = {"scale": "laptop", "stages": {"train@ring-kl": 7}}
+    write(root / provenance.PROVENANCE, json.dumps(record))
+    assert expected_seconds(root) == {"paper": 3.0}, "another scale says nothing of this one"

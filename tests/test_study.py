@@ -58,11 +58,11 @@ def test_one_line_per_finished_stage_with_its_time_or_why_it_took_none(tmp_path:
     os.utime(timing, (200, 200))
     output = io.StringIO()
     progress = Progress(dict.fromkeys(stages, 1.0), jobs=1, started=100.0)
-    console = Console(file=output, width=200)
+    console = Console(file=output, width=40)  # a log: no line is broken
     study._update(progress, stages, tmp_path, console)
     study._update(progress, stages, tmp_path, console)  # what was said is not said again
     first, second = output.getvalue().splitlines()
-    assert first.startswith("[1/3] plan unchanged or restored from the cache, about ")
+    assert first.startswith("[1/3] plan unchanged or from the cache, about ")
     assert second.startswith("[2/3] train@ring-a 8.2 s, about ")
     assert second.endswith(" left")
     assert list(progress.running) == ["train@ring-b"]
