@@ -30,12 +30,30 @@ with open(".work/executed.log", "a") as log:
 def write(path, text):
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     pathlib.Path(path).write_text(text)
+def plan_of(study):
+    # As the project's plan stage writes it: the schedule reads its list of runs.
+    network = {"widths": [1], "activation": "relu"}
+    setting = {
+        "title": "A", "data": {"kind": "ring", "modes": 1, "radius": 1, "std": 1}, "latent": 1,
+        "generator": {**network, "output": "linear"}, "critic": network,
+        "evaluation_samples": 100, "collapse_below": 0.5,
+    }
+    scale = {
+        "seeds": 1, "generator_updates": {}, "checkpoints": 2, "classifier_epochs": 1,
+        "bootstrap_resamples": 100, "floor_repeats": 2,
+    }
+    return {
+        "scale": "smoke", "settings": scale,
+        "benchmarks": {name: setting for name in study["benchmarks"]},
+        "variants": {name: {"title": name, "objective": "o"} for name in study["variants"]},
+        "runs": [[b, v] for b in study["benchmarks"] for v in study["variants"]],
+    }
 if verb == "plan":
     settings = yaml.safe_load(open("params.yaml"))
     study = settings["study"]
     if "bad" in study["variants"]:
         sys.exit("error: params.yaml: study.variants: 'bad' is not good")
-    write("plan/study.json", json.dumps(study))
+    write("plan/study.json", json.dumps(plan_of(study)))
     for benchmark in study["benchmarks"]:
         for variant in study["variants"]:
             write(f"plan/{benchmark}/{variant}.json", json.dumps(settings["settings"].get(variant, 0)))

@@ -381,12 +381,12 @@ def test_figures_and_samples_are_artifacts(tracked: Path, tmp_path: Path) -> Non
 
 def test_the_second_call_writes_nothing(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     track(project)
-    assert "4 of 4 runs written" in capfd.readouterr().out
+    assert "4 of 4 runs new or changed" in capfd.readouterr().out
     before, database = shown(project, ViewType.ALL), (project / "mlflow.db").read_bytes()
     files = sorted((path, path.stat().st_mtime_ns) for path in (project / "mlartifacts").rglob("*"))
     track(project)
     captured = capfd.readouterr()
-    assert "0 of 4 runs written" in captured.out
+    assert "0 of 4 runs new or changed" in captured.out
     assert captured.err == ""  # nor does MLflow chatter
     assert [run.to_dictionary() for run in shown(project, ViewType.ALL)] == [
         run.to_dictionary() for run in before
