@@ -3,12 +3,15 @@
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipeline.errors import UserError, unknown
 from pipeline.objectives.constructions import CONSTRUCTIONS
 from pipeline.objectives.objective import Objective
+from pipeline.objectives.solving import time_limit
 from pipeline.settings import read_yaml
+
+MAX_SECONDS: Final = 60.0  # for one objective
 
 
 def load_objectives(path: str | Path = "objectives.yaml") -> dict[str, Objective]:
@@ -56,13 +59,39 @@ def objective_from_spec(name: str, spec: Mapping[str, Any], where: str = "") -> 
         if key in keys and not isinstance(keys[key], str):
             raise UserError(f"{place}.{key}: a text is expected, not {type(keys[key]).__name__}")
     try:
-        return build(name, where=where, **keys)
+        with time_limit(MAX_SECONDS):
+            return build(name, where=where, **keys)
     except UserError:
         raise
-    except (ArithmeticError, NotImplementedError, RecursionError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        NotImplementedError,
+        RecursionError,
+        TimeoutError,
+        TypeError,
+        ValueError,
+    ) as error:
         # What SymPy raises on formulas that it can neither solve nor compare is of many kinds.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{place}: the formulas could not be worked out: {reason}") from error
+
+
+def with_parameters(
+    spec: Mapping[str, Any], values: Mapping[str, str | int | float], where: str = ""
+) -> dict[str, Any]:
+    """The entry with its named parameters set to other `values`; the objective is built, and checked, from it.
+
+    Raises:
+        UserError: a name that the entry does not have as a parameter.
+    """
+    known = dict(spec.get("parameters") or {})
+    place = f"{where}: " if where else ""
+    for name in values:
+        if not known:
+            raise UserError(f"{place}parameter {name!r}: the objective has no parameters")
+        if name not in known:
+            raise UserError(f"{place}unknown parameter {name!r}; known: {', '.join(known)}")
+    return {**spec, "parameters": {**known, **values}} if values else dict(spec)
 
 
 def read_entries(path: str | Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Final, Literal, NoReturn
 import sympy as sp
 
 from pipeline.errors import UserError
+from pipeline.objectives.stable import relu
 
 MAX_LENGTH: Final = 400
 MAX_DEPTH: Final = 24
@@ -33,17 +34,19 @@ _TOKEN: Final = re.compile(
     r"|(?P<operator>\*\*|[-+*/()])"
 )
 
-FUNCTIONS: Final[Mapping[str, Callable[[sp.Expr], sp.Expr]]] = {
+FUNCTIONS: Final[Mapping[str, Callable[..., sp.Expr]]] = {
     "exp": sp.exp,
     "log": sp.log,
     "sqrt": sp.sqrt,
     "abs": sp.Abs,
+    "relu": relu,
+    "sign": sp.sign,
     "tanh": sp.tanh,
     "sigmoid": lambda x: 1 / (1 + sp.exp(-x)),
     "softplus": lambda x: sp.log(1 + sp.exp(x)),
 }
 CONSTANTS: Final[Mapping[str, sp.Expr]] = {"e": sp.E, "pi": sp.pi}
-RESERVED: Final = frozenset({*FUNCTIONS, *CONSTANTS, "oo", "r", "t", "u", "v"})
+RESERVED: Final = frozenset({*FUNCTIONS, *CONSTANTS, "oo", "r", "t", "u", "v", "delta", "distance"})
 
 
 @dataclass(frozen=True)
@@ -199,8 +202,9 @@ class _Parser:
             self.refuse("log of zero", token.column)
         if token.text in ("sigmoid", "softplus") and argument.is_number:
             self.bounded(sp.exp(abs(argument)), token)
-        if token.text == "abs" and not argument.is_number:
-            return sp.Abs(argument, evaluate=False)  # evaluating it may expand a deep argument without end
+        if token.text in ("abs", "sign") and not argument.is_number:
+            # Evaluating it may expand a deep argument without end.
+            return FUNCTIONS[token.text](argument, evaluate=False)
         return self.bounded(FUNCTIONS[token.text](argument), token)
 
     def bracket(self, opened: _Token) -> sp.Expr:

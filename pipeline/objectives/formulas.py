@@ -13,7 +13,7 @@ with `B' = beta(omega)`, which is d up to a constant when beta = psi, and anothe
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal
 
 import sympy as sp
 
@@ -22,6 +22,8 @@ from pipeline.objectives.stable import opened, stable_form, stable_form_positive
 R: Final = sp.Symbol("r", positive=True)
 U: Final = sp.Symbol("u", positive=True)
 V: Final = sp.Symbol("v", real=True)
+DELTA: Final = sp.Symbol("delta", real=True)
+DISTANCE: Final = sp.Symbol("distance", positive=True)
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,18 @@ class Domain:
         return self.low + (self.high - self.low) / (1 + sp.exp(-V))
 
 
+Reference = Literal["pair", "average"]
+
+
 @dataclass(frozen=True)
 class Formulas:
-    """One objective's mathematics. `omega`, its inverse and `f` are None where the construction has none."""
+    """One objective's mathematics. `omega`, its inverse and `f` are None where the construction has none.
+
+    A paired objective (`reference` is set) has functions of `delta = t_real - t_fake` for phi and beta, perhaps
+    of the pair's `distance` too, and psi = 0: the critic maximises `E phi(delta)` over pairs, the generator
+    minimises `E beta(delta)`. With the reference "average", delta is one side's output against the other
+    side's mean, and the two sides' expectations are added.
+    """
 
     domain: Domain
     activation: sp.Expr
@@ -71,10 +82,22 @@ class Formulas:
     f: sp.Expr | None = None
     f_star: sp.Expr | None = None
     d: sp.Expr | None = None  # where the construction knows it in a better form than the composition's
+    reference: Reference | None = None
+    why_no_omega: str = ""
 
     @property
     def t(self) -> sp.Symbol:
-        return self.domain.symbol
+        """The argument of phi, psi and beta: t, or delta."""
+        return self.domain.symbol if self.reference is None else DELTA
+
+    @property
+    def is_step(self) -> bool:
+        """Whether omega jumps between the ends of an interval: the best critic only says where p > q."""
+        return self.omega is not None and bool(self.omega.has(sp.sign))
+
+    @property
+    def needs_distance(self) -> bool:
+        return self.reference is not None and bool((self.phi + self.beta).has(DISTANCE))
 
     @cached_property
     def divergence(self) -> sp.Expr | None:
@@ -92,6 +115,9 @@ class Formulas:
     @cached_property
     def equilibrium_value(self) -> sp.Expr:
         """phi(omega(1)) + psi(omega(1)), the critic's value when q = p."""
+        if self.reference is not None:
+            sides = 2 if self.reference == "average" else 1
+            return _number(sides * self.phi.subs(DELTA, 0))
         if self.omega is None:
             return sp.Integer(0)
         value = (self.phi + self.psi).subs(self.t, self.omega.subs(R, 1))
@@ -99,14 +125,21 @@ class Formulas:
 
     @cached_property
     def losses(self) -> dict[str, sp.Expr]:
-        """The losses as functions of v, as composed: -phi(a(v)), -psi(a(v)) and beta(a(v))."""
+        """The losses as functions of v, as composed: -phi(a(v)), -psi(a(v)) and beta(a(v)); of delta if paired."""
+        if self.reference is not None:
+            return {"critic": -self.phi, "generator": self.beta}
         terms = {"critic_real": -self.phi, "critic_fake": -self.psi, "generator": self.beta}
         return {name: term.subs(self.t, self.activation) for name, term in terms.items()}
 
     @cached_property
     def stable_losses(self) -> dict[str, sp.Expr]:
         """The same losses in the form that is computed."""
-        return {name: stable_form(term, V) for name, term in self.losses.items()}
+        return {name: stable_form(term, self.raw) for name, term in self.losses.items()}
+
+    @property
+    def raw(self) -> sp.Symbol:
+        """What the losses are functions of: the raw output v, or delta."""
+        return V if self.reference is None else DELTA
 
 
 def _number(value: sp.Expr) -> sp.Expr:
@@ -124,3 +157,16 @@ def tidy(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
     if symbol == R:
         return stable_form_positive(expression, R)
     return opened(stable_form(expression, symbol))
+
+
+def simplified_on(expression: sp.Expr, domain: Domain) -> sp.Expr:
+    """Powers of a distance to a finite end of Omega in their simplest form: SymPy does not know its sign."""
+    t = domain.symbol
+    if not any(power.exp.is_Rational and not power.exp.is_Integer for power in expression.atoms(sp.Pow)):
+        return expression
+    for end, sign in ((domain.low, 1), (domain.high, -1)):
+        if end.is_finite and end != 0:
+            gap = sp.Dummy("gap", positive=True)
+            inner = sp.powsimp(sp.powdenest(expression.subs(t, end + sign * gap)))
+            expression = sp.expand(inner).subs(gap, sign * (t - end))
+    return expression

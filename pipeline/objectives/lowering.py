@@ -1,4 +1,4 @@
-"""From SymPy expressions of one symbol to nested closures of torch operations.
+"""From SymPy expressions to nested closures of torch operations, one tensor for each symbol.
 
 Nothing is compiled or executed as text: a walk over the expression tree picks one torch function per node.
 `lower` is called when an objective is built; what it returns runs in every training step.
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.objectives.stable import sigmoid, softplus
+from pipeline.objectives.stable import relu, sigmoid, softplus, wright_omega
 
-Lowered = Callable[[Tensor], Tensor]
+Lowered = Callable[..., Tensor]
+Symbols = tuple[sp.Symbol, ...]
 
 _NODES, _WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(64))
 
@@ -65,6 +66,30 @@ class _Antiderivative(torch.autograd.Function):
         return gradients[0] * ctx.integrand(x), None, None
 
 
+class _WrightOmega(torch.autograd.Function):
+    """w(x) with w + log(w) = x, the Lambert W of exp(x); w' = w/(1 + w).
+
+    Newton's iteration for log(w) from w = exp(x) below 1, for w from w = x above: both start on the side
+    from which it descends without overshooting; six steps reach float64's resolution everywhere.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        w = torch.where(x > 1, x, torch.exp(x.clamp(max=1)))
+        for _ in range(6):
+            # log(w) of a w that underflowed is x itself to every digit.
+            log = torch.where(x < -30, x, torch.log(w.clamp(min=torch.finfo(x.dtype).tiny)))
+            w = w * (1 + x - log) / (1 + w)
+        return w
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        w = stable_wright_omega(x)
+        return gradients[0] * w / (1 + w)
+
+
 def stable_sigmoid(x: Tensor) -> Tensor:
     """1/(1 + exp(-x)), differentiable any number of times without cancellation. Any shape."""
     return _Sigmoid.apply(x)  # type: ignore[no-any-return]
@@ -84,6 +109,11 @@ def stable_tanh(x: Tensor) -> Tensor:
     return _Tanh.apply(x)  # type: ignore[no-any-return]
 
 
+def stable_wright_omega(x: Tensor) -> Tensor:
+    """The Lambert W of exp(x), differentiable any number of times. Any shape."""
+    return _WrightOmega.apply(x)  # type: ignore[no-any-return]
+
+
 def log1mexp(y: Tensor) -> Tensor:
     """log(1 - exp(y)) for y < 0. Any shape.
 
@@ -101,50 +131,53 @@ _FUNCTIONS: Final[dict[Any, Lowered]] = {
     sp.Abs: torch.abs,
     sp.sign: torch.sign,
     sp.tanh: stable_tanh,
+    relu: torch.relu,
     softplus: stable_softplus,
     sigmoid: stable_sigmoid,
+    wright_omega: stable_wright_omega,
 }
 
 
-def lower(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
-    """The function symbol -> expression on tensors of any shape and float type; constants are broadcast.
+def lower(expression: sp.Expr, *symbols: sp.Symbol) -> Lowered:
+    """The function of the `symbols` on tensors of any shape and float type; constants are broadcast.
 
     Raises:
         NotImplementedError: the expression holds something that no formula of the whitelist leads to.
     """
     if expression.is_number:
         value = float(expression)
-        return lambda x: torch.full_like(x, value)
-    return _node(expression, symbol)
+        return lambda *x: torch.full_like(x[0], value)
+    return _node(expression, symbols)
 
 
-def _node(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
-    if expression == symbol:
-        return lambda x: x
+def _node(expression: sp.Expr, symbols: Symbols) -> Lowered:
+    if expression in symbols:
+        place = symbols.index(expression)
+        return lambda *x: x[place]
     if expression.is_Add:
-        return _sum(expression, symbol)
+        return _sum(expression, symbols)
     if expression.is_Mul:
-        return _product(expression, symbol)
+        return _product(expression, symbols)
     if expression.is_Pow or isinstance(expression, sp.exp):
-        return _power(expression, symbol)
+        return _power(expression, symbols)
     if isinstance(expression, sp.log) and expression.args[0].is_Add:
         constant, rest = expression.args[0].as_coeff_Add()
         if constant == 1 and isinstance(-rest, sp.exp):
-            exponent = _node((-rest).args[0], symbol)
-            return lambda x: log1mexp(exponent(x))
+            exponent = _node((-rest).args[0], symbols)
+            return lambda *x: log1mexp(exponent(*x))
         if constant == 1:
-            inner = _node(rest, symbol)
-            return lambda x: torch.log1p(inner(x))
+            inner = _node(rest, symbols)
+            return lambda *x: torch.log1p(inner(*x))
     if isinstance(expression, sp.Integral):
-        return _integral(expression, symbol)
+        return _integral(expression, symbols)
     if expression.func in _FUNCTIONS:
-        function, argument = _FUNCTIONS[expression.func], _node(expression.args[0], symbol)
-        return lambda x: function(argument(x))
+        function, argument = _FUNCTIONS[expression.func], _node(expression.args[0], symbols)
+        return lambda *x: function(argument(*x))
     raise NotImplementedError(f"no torch operation for {expression.func.__name__}")
 
 
-def _sum(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
-    constant, rest = expression.as_independent(symbol, as_Add=True)
+def _sum(expression: sp.Expr, symbols: Symbols) -> Lowered:
+    constant, rest = expression.as_independent(*symbols, as_Add=True)
     terms = [term.as_coeff_Mul() for term in sp.Add.make_args(rest)]
     terms.sort(key=lambda pair: (pair[0] != 1, sp.default_sort_key(pair[1])))
     offset = float(constant)
@@ -153,61 +186,61 @@ def _sum(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
             terms[place], offset = (number, sp.Function("expm1")(term.args[0])), 0.0
             break
     (first_number, first), *others = terms
-    head = _scaled(first_number, _term(first, symbol))
-    tails = [(float(number), _term(term, symbol)) for number, term in others]
+    head = _scaled(first_number, _term(first, symbols))
+    tails = [(float(number), _term(term, symbols)) for number, term in others]
 
-    def evaluate(x: Tensor) -> Tensor:
-        total = head(x)
+    def evaluate(*x: Tensor) -> Tensor:
+        total = head(*x)
         for scale, tail in tails:
-            total = torch.add(total, tail(x), alpha=scale)
+            total = torch.add(total, tail(*x), alpha=scale)
         return total + offset if offset else total
 
     return evaluate
 
 
-def _term(term: sp.Expr, symbol: sp.Symbol) -> Lowered:
+def _term(term: sp.Expr, symbols: Symbols) -> Lowered:
     if term.func == sp.Function("expm1"):
-        inner = _node(term.args[0], symbol)
-        return lambda x: torch.expm1(inner(x))
-    return _node(term, symbol)
+        inner = _node(term.args[0], symbols)
+        return lambda *x: torch.expm1(inner(*x))
+    return _node(term, symbols)
 
 
 def _scaled(number: sp.Expr, function: Lowered) -> Lowered:
     if number == 1:
         return function
     if number == -1:
-        return lambda x: -function(x)
+        return lambda *x: -function(*x)
     scale = float(number)
-    return lambda x: scale * function(x)
+    return lambda *x: scale * function(*x)
 
 
-def _product(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
-    constant, rest = expression.as_independent(symbol, as_Add=False)
+def _product(expression: sp.Expr, symbols: Symbols) -> Lowered:
+    constant, rest = expression.as_independent(*symbols, as_Add=False)
     factors = list(sp.Mul.make_args(rest))
     logs = [factor for factor in factors if isinstance(factor, sp.log)]
     if logs and len(factors) > 1:
-        return _scaled(constant, _times_log(factors, logs[0], symbol))
-    above = [_node(factor, symbol) for factor in factors if not _divides(factor)]
-    below = [_node(1 / factor, symbol) for factor in factors if _divides(factor)]
+        return _scaled(constant, _times_log(factors, logs[0], symbols))
+    above = [_node(factor, symbols) for factor in factors if not _divides(factor)]
+    below = [_node(1 / factor, symbols) for factor in factors if _divides(factor)]
     if not above:
         bottom, scale = _chain(below), float(constant)
-        return lambda x: scale / bottom(x)
+        return lambda *x: scale / bottom(*x)
     top = _chain(above)
     if not below:
         return _scaled(constant, top)
     under = _chain(below)
-    return _scaled(constant, lambda x: top(x) / under(x))
+    return _scaled(constant, lambda *x: top(*x) / under(*x))
 
 
-def _times_log(factors: list[sp.Expr], log: sp.Expr, symbol: sp.Symbol) -> Lowered:
+def _times_log(factors: list[sp.Expr], log: sp.Expr, symbols: Symbols) -> Lowered:
     """g log(y) with the limit 0 where g = 0: r log(r) and r log(1 + 1/r) are 0 at r = 0, not nan."""
-    outer = _node(sp.Mul(*(factor for factor in factors if factor is not log)), symbol)
+    outer = _node(sp.Mul(*(factor for factor in factors if factor is not log)), symbols)
     constant, rest = log.args[0].as_coeff_Add()
     if constant == 1:
-        shifted = _node(rest, symbol)
-        return lambda x: torch.special.xlog1py(outer(x), shifted(x))
-    argument = _node(log.args[0], symbol)
-    return lambda x: torch.xlogy(outer(x), argument(x))
+        shifted = _node(rest, symbols)
+        return lambda *x: torch.special.xlog1py(outer(*x), shifted(*x))
+    argument = _node(log.args[0], symbols)
+    return lambda *x: torch.xlogy(outer(*x), argument(*x))
 
 
 def _divides(factor: sp.Expr) -> bool:
@@ -217,32 +250,32 @@ def _divides(factor: sp.Expr) -> bool:
 def _chain(functions: list[Lowered]) -> Lowered:
     first, *others = functions
 
-    def evaluate(x: Tensor) -> Tensor:
-        result = first(x)
+    def evaluate(*x: Tensor) -> Tensor:
+        result = first(*x)
         for other in others:
-            result = result * other(x)
+            result = result * other(*x)
         return result
 
     return evaluate if others else first
 
 
-def _power(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
+def _power(expression: sp.Expr, symbols: Symbols) -> Lowered:
     base, exponent = expression.as_base_exp()
-    if not exponent.has(symbol):
-        inner, power = _node(base, symbol), float(exponent)
+    if not exponent.has(*symbols):
+        inner, power = _node(base, symbols), float(exponent)
         if exponent == -1:
-            return lambda x: torch.reciprocal(inner(x))
+            return lambda *x: torch.reciprocal(inner(*x))
         if exponent == sp.Rational(1, 2):
-            return lambda x: torch.sqrt(inner(x))
+            return lambda *x: torch.sqrt(inner(*x))
         if exponent == 2:
-            return lambda x: torch.square(inner(x))
-        return lambda x: torch.pow(inner(x), power)
-    argument = _node(exponent if base == sp.E else exponent * sp.log(base), symbol)
-    return lambda x: torch.exp(argument(x))
+            return lambda *x: torch.square(inner(*x))
+        return lambda *x: torch.pow(inner(*x), power)
+    argument = _node(exponent if base == sp.E else exponent * sp.log(base), symbols)
+    return lambda *x: torch.exp(argument(*x))
 
 
-def _integral(expression: sp.Expr, symbol: sp.Symbol) -> Lowered:
+def _integral(expression: sp.Expr, symbols: Symbols) -> Lowered:
     """An antiderivative that has no closed form: Integral(g(s), (s, start, upper(symbol)))."""
     dummy, start, upper = expression.limits[0]
-    integrand, end, origin = lower(expression.function, dummy), lower(upper, symbol), float(start)
-    return lambda x: _Antiderivative.apply(end(x), integrand, origin)
+    integrand, end, origin = lower(expression.function, dummy), lower(upper, *symbols), float(start)
+    return lambda *x: _Antiderivative.apply(end(*x), integrand, origin)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, final
 
 import sympy as sp
+import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
 from pipeline.objectives.checks import Check, real_is_high, run_checks
-from pipeline.objectives.formulas import Formulas, R, V
+from pipeline.objectives.formulas import DELTA, DISTANCE, Formulas, R, V
 from pipeline.objectives.lowering import Lowered, lower
 from pipeline.objectives.stable import stable_form, stable_form_positive
 
@@ -57,7 +58,7 @@ class Objective:
     def __post_init__(self) -> None:
         passed = []
         for check in run_checks(self.formulas):
-            if not check.passed:
+            if check.required and not check.passed:
                 place = f"{self.where}: " if self.where else ""
                 raise UserError(f"{place}objective {self.name!r} is inconsistent: {check.describe()}")
             passed.append(check)
@@ -71,7 +72,7 @@ class Objective:
             object.__setattr__(self, attribute, value)
 
     def phi(self, t: Tensor) -> Tensor:
-        """What the critic gains on real data at output t."""
+        """What the critic gains on real data at output t; paired, at delta (and distance 1)."""
         return self._functions["phi"](t)
 
     def psi(self, t: Tensor) -> Tensor:
@@ -101,23 +102,61 @@ class Objective:
         """p/q where t is the best output: 1/omega^-1(t). Raises UserError where the objective has none."""
         return self._derived("density_ratio")(t)
 
-    def critic_loss(self, v_real: Tensor, v_fake: Tensor) -> Tensor:
-        """`-(mean phi(t_real) + mean psi(t_fake))`, (S, B) and (S, B) -> (S,)."""
+    def critic_loss(self, v_real: Tensor, v_fake: Tensor, distance: Tensor | None = None) -> Tensor:
+        """`-(mean phi(t_real) + mean psi(t_fake))`, (S, B) and (S, B) -> (S,); paired, `-mean phi(delta)`.
+
+        `distance` (S, B) is |x_real - x_fake| of the pairs, for an objective that `needs_distance`.
+        """
         functions = self._functions
+        if self.is_paired:
+            return self._paired_mean("critic", v_real, v_fake, distance)
         return functions["critic_real"](v_real).mean(-1) + functions["critic_fake"](v_fake).mean(-1)
 
-    def generator_loss(self, v_fake: Tensor) -> Tensor:
-        """`mean beta(t_fake)`, (S, B) -> (S,)."""
+    def generator_loss(
+        self, v_fake: Tensor, v_real: Tensor | None = None, distance: Tensor | None = None
+    ) -> Tensor:
+        """`mean beta(t_fake)`, (S, B) -> (S,); paired, `mean beta(delta)`, which takes `v_real` (S, B) too."""
+        if self.is_paired:
+            if v_real is None:
+                raise UserError(f"objective {self.name!r} compares pairs: its generator's loss needs v_real")
+            return self._paired_mean("generator", v_real, v_fake, distance)
         return self._functions["generator"](v_fake).mean(-1)
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether the losses are functions of t_real - t_fake."""
+        return self.formulas.reference is not None
+
+    @property
+    def needs_distance(self) -> bool:
+        """Whether the critic's loss takes the pairs' distance."""
+        return self.formulas.phi.has(DISTANCE)
+
+    @property
+    def generator_needs_distance(self) -> bool:
+        """Whether the generator's loss does."""
+        return self.formulas.beta.has(DISTANCE)
+
+    def _paired_mean(self, player: str, v_real: Tensor, v_fake: Tensor, distance: Tensor | None) -> Tensor:
+        loss = self._functions[player]
+        if self.formulas.reference == "average":
+            to_fakes = v_real - v_fake.mean(-1, keepdim=True)
+            to_reals = v_real.mean(-1, keepdim=True) - v_fake
+            return loss(to_fakes).mean(-1) + loss(to_reals).mean(-1)
+        if not self.formulas.needs_distance:
+            return loss(v_real - v_fake).mean(-1)
+        if distance is None:
+            if self.needs_distance if player == "critic" else self.generator_needs_distance:
+                raise UserError(f"objective {self.name!r} needs the distance of each pair, (S, B)")
+            distance = torch.ones_like(v_fake)
+        return loss(v_real - v_fake, distance).mean(-1)
 
     def _derived(self, quantity: str) -> Lowered:
         return self._functions.get(quantity) or self._refuse(quantity)
 
     def _refuse(self, quantity: str) -> NoReturn:
-        raise UserError(
-            f"objective {self.name!r} has no {quantity.replace('_', ' ')}: an integral probability metric "
-            "depends on p - q and on the class of critics, not on the ratio q/p at a point"
-        )
+        why = self.formulas.why_no_omega or "omega is a step and has no inverse"
+        raise UserError(f"objective {self.name!r} has no {quantity.replace('_', ' ')}: {why}")
 
     def __repr__(self) -> str:
         return f"Objective({self.name!r}, {self.construction})"
@@ -132,6 +171,13 @@ class Objective:
 def _lowered(formulas: Formulas) -> dict[str, Lowered]:
     """Every function of the objective as torch closures, in its stable form."""
     t = formulas.t
+    if formulas.reference is not None:
+        stable = {name: stable_form(getattr(formulas, name), DELTA) for name in ("phi", "beta")}
+        return {
+            "activation": lower(V, V),
+            **{name: lower(one.subs(DISTANCE, 1), DELTA) for name, one in stable.items()},
+            **{name: lower(loss, DELTA, DISTANCE) for name, loss in formulas.stable_losses.items()},
+        }
     functions = {
         "activation": lower(stable_form(formulas.activation, V), V),
         **{name: lower(stable_form(getattr(formulas, name), t), t) for name in ("phi", "psi", "beta")},

@@ -1,5 +1,13 @@
 """Inverses, integrals and ranges of formulas in closed form, or a plain statement that there is none."""
 
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
 import sympy as sp
 import torch
 from sympy.integrals.manualintegrate import manualintegrate
@@ -8,36 +16,110 @@ from sympy.integrals.rationaltools import ratint
 from pipeline.errors import UserError
 from pipeline.objectives.formulas import Domain, U, tidy
 from pipeline.objectives.lowering import lower
-from pipeline.objectives.stable import opened, stable_form
+from pipeline.objectives.stable import opened, relu, stable_form, wright_omega
+
+SECONDS: Final = 10.0  # for one question to SymPy, whose algorithms may run without end
+
+
+@contextmanager
+def time_limit(seconds: float = SECONDS) -> Iterator[None]:
+    """Raise TimeoutError when the block has not ended after `seconds`.
+
+    Works in the main thread of systems that have interval timers; elsewhere it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+
+    before, began = signal.signal(signal.SIGALRM, stop), time.monotonic()
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)  # of a limit around this one
+    if 0 < left < seconds:
+        signal.setitimer(signal.ITIMER_REAL, left)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 1e-3))
 
 
 def inverse(function: sp.Expr, x: sp.Symbol, t: sp.Symbol, where: str) -> sp.Expr:
-    """x as a formula in t = function(x): the solution that gives x = 1/2, 1 and 2 back."""
+    """x > 0 as a formula in t = function(x): the solution that gives x = 1/2, 1 and 2 back.
+
+    Raises:
+        UserError: none is found.
+    """
+    found = solution(function, x, t, torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64))
+    if found is None:
+        raise UserError(
+            f"{where}: no closed-form inverse of {function} found; it must be strictly monotone in {x}"
+        )
+    return found
+
+
+def solution(function: sp.Expr, x: sp.Symbol, t: sp.Symbol, points: torch.Tensor) -> sp.Expr | None:
+    """x as a formula in t = function(x) that gives the `points` (n,) float64 of x back, or None."""
     try:
-        candidates = sp.solve(function - t, x)
-    except NotImplementedError:
-        candidates = []
+        with time_limit():
+            candidates = sp.solve(function - t, x)
+    except (NotImplementedError, TimeoutError):
+        return None
     # In floats: SymPy's exact substitution would write out every digit of a tower of powers.
-    points = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     values = lower(function, x)(points)
-    for candidate in candidates:
-        if not candidate.has(sp.I) and torch.allclose(lower(candidate, t)(values), points, rtol=1e-9):
+    for candidate in map(_without_lambert, candidates):
+        if not candidate.has(sp.I, sp.LambertW) and torch.allclose(
+            lower(candidate, t)(values), points, rtol=1e-9
+        ):
             return tidy(sp.expand_log(candidate, force=True), t)
-    raise UserError(
-        f"{where}: no closed-form inverse of {function} found; it must be strictly monotone in {x}"
-    )
+    return None
+
+
+def derived_omega(
+    phi: sp.Expr, psi: sp.Expr, t: sp.Symbol, r: sp.Symbol, centre: sp.Expr
+) -> tuple[sp.Expr | None, sp.Expr | None]:
+    """(omega, omega^-1) from `phi'(t) + r psi'(t) = 0`, or (None, None); `centre` lies in Omega."""
+    if (phi + psi).has(relu, sp.Abs, sp.sign) or not psi.has(t):
+        return None, None
+    ratio = tidy(sp.cancel(-sp.diff(phi, t) / sp.diff(psi, t)), t)
+    if not ratio.has(t):
+        return None, None
+    points = float(centre) + torch.tensor([-1e-2, 0.0, 1e-2], dtype=torch.float64)
+    best = solution(ratio, t, r, points)
+    return (None, None) if best is None else (best, ratio)
+
+
+def _without_lambert(expression: sp.Expr) -> sp.Expr:
+    """W(a exp(y)) as wright_omega(y + log a), and exp(b + c W) by exp(W) = a exp(y)/W."""
+
+    def rewritten(argument: sp.Expr) -> sp.Expr:
+        number, rest = argument.as_independent(sp.exp, as_Add=False)
+        power = sp.powsimp(rest)
+        if number.is_positive and isinstance(power, sp.exp):
+            return wright_omega(sp.expand(power.args[0] + sp.log(number)))
+        return sp.LambertW(argument)
+
+    def opened_power(exponent: sp.Expr) -> sp.Expr:
+        result, left = sp.Integer(1), sp.expand(exponent)
+        for w in left.atoms(wright_omega):
+            count = left.coeff(w)
+            result *= w ** (-count)  # exp(w) = exp(y)/w where w + log(w) = y
+            left = sp.expand(left - count * w + count * w.args[0])
+        return result * sp.exp(left)
+
+    return expression.replace(sp.LambertW, rewritten).replace(sp.exp, opened_power)
 
 
 def antiderivative(slope: sp.Expr, t: sp.Symbol, start: sp.Expr) -> sp.Expr:
     """The integral of `slope`, in closed form where SymPy has one, else kept as an integral from `start`."""
-    exponentials = _rational_in_exponential(slope, t)
-    if slope.is_polynomial(t):
-        result = sp.integrate(sp.expand(slope), t)
-    elif exponentials is not None:
-        x, rate, quotient = exponentials
-        result = ratint(quotient, x).subs(x, sp.exp(rate * t))
-    else:
-        result = manualintegrate(slope, t)
+    try:
+        with time_limit():
+            result = _integrated(slope, t)
+    except TimeoutError:
+        result = sp.Integral(slope, t)
     if not _is_computable(result, t):
         s = sp.Dummy("s", real=True)
         return sp.Integral(slope.subs(t, s), (s, start, t))
@@ -46,10 +128,52 @@ def antiderivative(slope: sp.Expr, t: sp.Symbol, start: sp.Expr) -> sp.Expr:
     return tidy(result, t)
 
 
+def _integrated(slope: sp.Expr, t: sp.Symbol) -> sp.Expr:
+    exponentials = _rational_in_exponential(slope, t)
+    if slope.is_polynomial(t):
+        return sp.integrate(sp.expand(slope), t)
+    if exponentials is not None:
+        x, rate, quotient = exponentials
+        return ratint(quotient, x).subs(x, sp.exp(rate * t))
+    return manualintegrate(slope, t)
+
+
 def below_zero(result: sp.Expr, t: sp.Symbol, domain: Domain) -> sp.Expr:
     """`result` moved by a constant so that its supremum on the domain is 0, if that is finite."""
     top = sp.oo if result.has(sp.Integral) else _supremum(result, t, domain)
     return tidy(result - top, t) if top.is_finite else result
+
+
+def conjugate(f: sp.Expr, u_star: sp.Expr, t: sp.Symbol) -> sp.Expr:
+    """`f*(t) = u* t - f(u*)`, for a u* in which SymPy knows no integral."""
+    return sp.expand(opened_logs(u_star * t - f.subs(U, u_star)))
+
+
+def opened_logs(expression: sp.Expr) -> sp.Expr:
+    """The log of wright_omega(y) as y - wright_omega(y)."""
+    if not expression.has(wright_omega):
+        return expression
+    return sp.expand(
+        sp.expand_log(expression, force=True).replace(
+            sp.log, lambda y: y.args[0] - y if isinstance(y, wright_omega) else sp.log(y)
+        )
+    )
+
+
+def kink(slope: sp.Expr) -> tuple[sp.Expr, Domain] | None:
+    """Where a piecewise linear f with one kink has it, and the interval between its two slopes; else None."""
+    signs = slope.atoms(sp.sign)
+    if len(signs) != 1:
+        return None
+    (sign,) = signs
+    below, above = (slope.subs(sign, side) for side in (-1, 1))
+    argument = sp.Poly(sign.args[0], U) if sign.args[0].is_polynomial(U) else None
+    if below.has(U) or above.has(U) or argument is None or argument.degree() != 1:
+        return None
+    place = -argument.nth(0) / argument.nth(1)
+    if argument.nth(1).is_negative:
+        below, above = above, below
+    return (place, Domain(below, above)) if place.is_positive and bool(below < above) else None
 
 
 def _rational_in_exponential(slope: sp.Expr, t: sp.Symbol) -> tuple[sp.Symbol, sp.Expr, sp.Expr] | None:
@@ -83,8 +207,9 @@ def _supremum(expression: sp.Expr, t: sp.Symbol, domain: Domain) -> sp.Expr:
         expression.subs(t, root) for root in roots if bool(domain.low < root) and bool(root < domain.high)
     ]
     try:
-        values += [sp.limit(expression, t, domain.low, "+"), sp.limit(expression, t, domain.high, "-")]
-    except (NotImplementedError, ValueError):
+        with time_limit():
+            values += [sp.limit(expression, t, domain.low, "+"), sp.limit(expression, t, domain.high, "-")]
+    except (NotImplementedError, TimeoutError, ValueError):
         return sp.oo
     return sp.Max(*values) if all(value.is_extended_real for value in values) else sp.oo
 
@@ -92,8 +217,9 @@ def _supremum(expression: sp.Expr, t: sp.Symbol, domain: Domain) -> sp.Expr:
 def range_of(slope: sp.Expr, where: str) -> Domain:
     """The range of f', the natural domain of the conjugate."""
     try:
-        low, high = sp.limit(slope, U, 0, "+"), sp.limit(slope, U, sp.oo)
-    except (NotImplementedError, ValueError):
+        with time_limit():
+            low, high = sp.limit(slope, U, 0, "+"), sp.limit(slope, U, sp.oo)
+    except (NotImplementedError, TimeoutError, ValueError):
         low = high = sp.nan
     if not (low.is_extended_real and high.is_extended_real and bool(low < high)):
         grid = torch.logspace(-3, 3, 61, dtype=torch.float64)

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import sympy as sp
 
+_MAX_ROOT: Final = 12  # of r, the highest whose powers are factored
 _MAX_ATOMS: Final = 6  # softplus terms whose signs are tried: 2**6 choices
 
 
@@ -44,6 +45,41 @@ class sigmoid(sp.Function):  # type: ignore[misc]  # noqa: N801
         return 1 / (1 + sp.exp(-x))
 
 
+class relu(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """max(0, x); its derivative is (1 + sign(x))/2, 1/2 at the kink."""
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, x: sp.Expr) -> sp.Expr | None:
+        if x.is_number:
+            return sp.Max(x, 0)
+        return x if x.is_nonnegative else sp.Integer(0) if x.is_nonpositive else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return (1 + sp.sign(self.args[0])) / 2
+
+
+class wright_omega(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """w(x) with w + log(w) = x, the Lambert W of exp(x), which itself would overflow."""
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, x: sp.Expr) -> sp.Expr | None:
+        """w(y + exp(y)) = exp(y)."""
+        for term in sp.Add.make_args(x):
+            if isinstance(term, sp.exp) and sp.expand(x - term - term.args[0]) == 0:
+                return term
+        return sp.Integer(1) if x == 1 else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return self / (1 + self)
+
+    def _eval_is_positive(self) -> bool:
+        return True
+
+
 def opened(expression: sp.Expr) -> sp.Expr:
     """The same expression in exp and log alone."""
     return expression.replace(softplus, lambda x: sp.log(1 + sp.exp(x))).replace(
@@ -65,20 +101,35 @@ def stable_form(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
         expression = _stable_quotients(expression)
     if not expression.has(softplus, sigmoid):
         expression = _distributed(expression)
-    return _stable_sum(expression, x)
+    return _stable_sum(_expanded_exponentials(expression, x), x)
 
 
 def stable_form_positive(expression: sp.Expr, r: sp.Symbol) -> sp.Expr:
     """As `stable_form` for a symbol r > 0: the rules see exp(x) where `expression` has r."""
     if expression.is_rational_function(r):
         return sp.factor(expression)
-    if expression.has(sp.Integral) or not expression.has(sp.log):
+    if expression.has(sp.Integral, sp.Abs, sp.sign):
         return expression
+    if not expression.has(sp.log):
+        return _factored_roots(expression, r)
     x = sp.Symbol("x", real=True)
     inner = stable_form(expression.subs(r, sp.exp(x)), x)
     inner = inner.replace(softplus, lambda y: sp.log(1 + sp.exp(y)))
     closed = opened(inner).subs(x, sp.log(r))
     return min(closed, sp.expand(closed), key=sp.count_ops)
+
+
+def _factored_roots(expression: sp.Expr, r: sp.Symbol) -> sp.Expr:
+    """Fractional powers of r as powers of one root, factored: r - 2 sqrt(r) + 1 is (sqrt(r) - 1)**2."""
+    exponents = [power.exp for power in expression.atoms(sp.Pow) if power.base == r]
+    if not all(exponent.is_Rational for exponent in exponents):
+        return expression
+    root = sp.Dummy("root", positive=True)
+    degree = sp.ilcm(1, *(exponent.q for exponent in exponents))
+    polynomial = expression.subs(r, root**degree)
+    if degree > _MAX_ROOT or not polynomial.is_rational_function(root):
+        return expression
+    return sp.factor(polynomial).subs(root, r ** sp.Rational(1, degree))
 
 
 def _stable_log(argument: sp.Expr) -> sp.Expr:
@@ -169,6 +220,15 @@ def _absorb_exponentials(expression: sp.Expr) -> sp.Expr:
             if len(candidate.atoms(sp.exp)) < len(expression.atoms(sp.exp)):
                 return candidate
     return expression
+
+
+def _expanded_exponentials(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
+    """A polynomial in exponentials of x as a sum of them, where that is shorter: its terms then meet."""
+    atoms = [atom for atom in expression.atoms(sp.exp) if atom.has(x)]
+    if not atoms or not expression.is_polynomial(*atoms):
+        return expression
+    expanded = sp.powsimp(sp.expand(expression))
+    return min(expression, expanded, key=sp.count_ops)
 
 
 def _distributed(expression: sp.Expr) -> sp.Expr:
