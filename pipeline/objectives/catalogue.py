@@ -79,7 +79,7 @@ def objective_from_spec(name: str, spec: Mapping[str, Any], where: str = "") -> 
 def with_parameters(
     spec: Mapping[str, Any], values: Mapping[str, str | int | float], where: str = ""
 ) -> dict[str, Any]:
-    """The entry with its named parameters set to other `values`; the objective is built, and checked, from it.
+    """The entry with its named parameters set to other `values`: what the objective is then built from.
 
     Raises:
         UserError: a name that the entry does not have as a parameter.

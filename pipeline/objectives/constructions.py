@@ -1,35 +1,31 @@
 """The families of objectives: each a function from the formulas of an entry to an `Objective`.
 
-A family's keyword arguments are the keys an entry of objectives.yaml may have. Adding a family is one
-function here and its name in `CONSTRUCTIONS`.
+A family's keyword arguments are the keys an entry of objectives.yaml may have. Those that derive phi and psi
+stand here, those that take them as given in `given`. Adding a family is one function and its name in
+`CONSTRUCTIONS`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, get_args
+from typing import Final
 
 import sympy as sp
 
-from pipeline.errors import UserError
 from pipeline.objectives.entry import Bounds, Entry, Text
 from pipeline.objectives.formulas import (
-    DELTA,
-    DISTANCE,
     Domain,
     Formulas,
     R,
-    Reference,
     U,
-    V,
     simplified_on,
     tidy,
     without_integrals,
 )
+from pipeline.objectives.given import direct, integral_probability_metric, paired
 from pipeline.objectives.objective import Objective
 from pipeline.objectives.solving import (
     antiderivative,
     below_zero,
     conjugate,
-    derived_omega,
     inverse,
     kink,
     opened_logs,
@@ -70,9 +66,12 @@ def likelihood_ratio(
     slope = entry.formula("rho", rho, t)
     ratio = inverse(best, R, t, entry.field("omega"))
     start = best.subs(R, 1)
+    gain = -ratio * slope
+    if gain.is_rational_function(t):
+        gain = sp.factor(sp.cancel(gain))  # (1 - t)/(1 + t) (1 + t) has no value at t = -1
     phi, psi = (
-        simplified_on(below_zero(antiderivative(one, t, start), t, omega_set), omega_set)
-        for one in (-ratio * slope, slope)
+        simplified_on(below_zero(antiderivative(one, omega_set, start), t, omega_set), omega_set)
+        for one in (gain, slope)
     )
     own_beta = psi if beta is None else entry.formula("beta", beta, t)
     default_alpha = phi if beta is None else sp.Integer(0)
@@ -85,6 +84,8 @@ def likelihood_ratio(
         alpha=default_alpha if alpha is None else entry.formula("alpha", alpha, t),
         omega=best,
         omega_inverse=ratio,
+        phi_slope=gain,
+        psi_slope=slope,
     )
     spec = {
         "title": title, "parameters": dict(parameters) if parameters else None, "omega": omega, "rho": rho,
@@ -110,8 +111,8 @@ def f_divergence(
 
     `phi(t) = t`, `psi(t) = -f*(t)` with `f*(t) = u* t - f(u*)`, `f'(u*) = t`, so that `f*' = u*`;
     `omega(r) = f'(1/r)` and `d(r) = r f(1/r)`. A constant is subtracted from f so that f(1) = 0. The domain
-    defaults to the range of f', the activation to an increasing map of R onto it. A piecewise linear f may have
-    one kink, at u0: then `f*(t) = u0 t - f(u0)` between the two slopes, and omega is a step from one to the other.
+    defaults to the range of f', the activation to an increasing map of R onto it. A piecewise linear f may
+    have one kink, at u0: then `f*(t) = u0 t - f(u0)` between the two slopes, and omega is a step.
 
     Nowozin, Cseke & Tomioka 2016, "f-GAN", arXiv 1606.00709.
 
@@ -148,7 +149,8 @@ def f_divergence(
         beta=own_beta,
         alpha=default_alpha if alpha is None else entry.formula("alpha", alpha, t),
         omega=best,
-        omega_inverse=None if u_star is None else sp.cancel(1 / u_star),
+        omega_inverse=None if u_star is None else simplified_on(sp.factor(sp.cancel(1 / u_star)), omega_set),
+        psi_slope=None if u_star is None else -u_star,
         f=convex,
         f_star=f_star,
         d=total if alpha is None and beta is None else None,
@@ -169,145 +171,11 @@ def _step(place: sp.Expr, omega_set: Domain) -> sp.Expr:
 def _conjugate(convex: sp.Expr, u_star: sp.Expr, start: sp.Expr, omega_set: Domain) -> sp.Expr:
     """f* from f*' = u*, with the constant from u = 1: f*(f'(1)) = f'(1) - f(1)."""
     t = omega_set.symbol
-    rising = antiderivative(u_star, t, start)
+    rising = antiderivative(u_star, omega_set, start)
     if rising.has(sp.Integral):
         return conjugate(convex, u_star, t)
     constant = start - without_integrals(rising.subs(t, start))
     return simplified_on(tidy(opened_logs(rising + constant), t), omega_set)
-
-
-def direct(
-    name: str,
-    *,
-    phi: Text,
-    psi: Text,
-    citation: str,
-    beta: Text | None = None,
-    alpha: Text | None = None,
-    omega: Text | None = None,
-    domain: Bounds = ("-oo", "oo"),
-    activation: Text | None = None,
-    parameters: Mapping[str, Text] | None = None,
-    title: str = "",
-    where: str = "",
-) -> Objective:
-    """From phi(t) and psi(t) as they are: omega solves `phi'(t) + r psi'(t) = 0`, `omega^-1 = -phi'/psi'`.
-
-    Where that has no closed form, or phi and psi have kinks, omega may be given; it is checked like a derived
-    one. Without omega the objective trains, and has no d. beta defaults to psi; alpha to phi when beta is psi,
-    else to 0. The general form of the game: Goodfellow et al. 2014, arXiv 1406.2661; Nowozin, Cseke & Tomioka
-    2016, arXiv 1606.00709.
-
-    Raises:
-        UserError: a formula outside the language, or a failed check.
-    """
-    entry = Entry.read(name, where, parameters)
-    omega_set = entry.domain(domain)
-    t = omega_set.symbol
-    gain_real, gain_fake = entry.formula("phi", phi, t), entry.formula("psi", psi, t)
-    out = entry.activation(activation, omega_set)
-    if omega is None:
-        best, ratio = derived_omega(gain_real, gain_fake, t, R, out.subs(V, 0))
-    else:
-        best = entry.formula("omega", omega, R)
-        ratio = None if best.has(sp.sign) else inverse(best, R, t, entry.field("omega"))
-    default_alpha = gain_real if beta is None else sp.Integer(0)
-    formulas = Formulas(
-        domain=omega_set,
-        activation=out,
-        phi=gain_real,
-        psi=gain_fake,
-        beta=gain_fake if beta is None else entry.formula("beta", beta, t),
-        alpha=default_alpha if alpha is None else entry.formula("alpha", alpha, t),
-        omega=best,
-        omega_inverse=ratio,
-        why_no_omega="" if best is not None else "phi' + r psi' = 0 has no solution in closed form",
-    )
-    spec = {
-        "title": title, "parameters": dict(parameters) if parameters else None, "phi": phi, "psi": psi,
-        "omega": omega, "alpha": alpha, "beta": beta, "domain": list(domain), "activation": activation,
-    }  # fmt: skip
-    return entry.build("direct", title, citation, spec, formulas=formulas)
-
-
-def paired(
-    name: str,
-    *,
-    phi: Text,
-    citation: str,
-    beta: Text | None = None,
-    reference: Reference = "pair",
-    parameters: Mapping[str, Text] | None = None,
-    title: str = "",
-    where: str = "",
-) -> Objective:
-    """From phi(delta), `delta = t_real - t_fake`: the critic maximises `E phi(delta)` over pairs of samples.
-
-    With `reference: average` delta is a real output less the fakes' mean, and the reals' mean less a fake one,
-    and the two expectations are added. The generator minimises the same with beta (default phi). phi and beta
-    may use the pair's `distance` |x_real - x_fake|, as GAN-QP does. A constant added to the critic changes
-    nothing, and the optimum is not a function of q/p at a point: there is no omega.
-
-    Jolicoeur-Martineau 2019, arXiv 1807.00734; Su 2018, arXiv 1811.07296.
-
-    Raises:
-        UserError: a formula outside the language, an unknown reference, or a failed check.
-    """
-    entry = Entry.read(name, where, parameters)
-    if reference not in get_args(Reference):
-        raise UserError(
-            f"{entry.field('reference')}: {reference!r}; allowed: {', '.join(get_args(Reference))}"
-        )
-    gain = entry.formula("phi", phi, DELTA, DISTANCE)
-    loss = gain if beta is None else entry.formula("beta", beta, DELTA, DISTANCE)
-    if reference == "average" and (gain + loss).has(DISTANCE):
-        raise UserError(f"{entry.field('phi')}: a mean has no distance; `distance` needs reference: pair")
-    formulas = Formulas(
-        domain=Domain(-sp.oo, sp.oo),
-        activation=V,
-        phi=gain,
-        psi=sp.Integer(0),
-        beta=loss,
-        alpha=sp.Integer(0),
-        reference=reference,
-        why_no_omega="it compares pairs of samples, and its optimum is not a function of q/p at a point",
-    )
-    spec = {
-        "title": title, "parameters": dict(parameters) if parameters else None, "phi": phi, "beta": beta,
-        "reference": reference,
-    }  # fmt: skip
-    return entry.build("paired", title, citation, spec, formulas=formulas)
-
-
-def integral_probability_metric(name: str, *, citation: str, title: str = "", where: str = "") -> Objective:
-    """`phi(t) = t`, `psi(t) = -t`: the largest gap of means over 1-Lipschitz critics, the distance W1.
-
-    Without a bound on the critic's slope the gap is infinite: `needs_lipschitz` is set, and training asks for
-    a penalty or clipping. There is no omega and no d: the optimum is not a function of q/p at a point.
-
-    Arjovsky, Chintala & Bottou 2017, "Wasserstein GAN", arXiv 1701.07875.
-    """
-    entry = Entry.read(name, where, None)
-    line = Domain(-sp.oo, sp.oo)
-    t = line.symbol
-    formulas = Formulas(
-        domain=line,
-        activation=V,
-        phi=t,
-        psi=-t,
-        beta=-t,
-        alpha=t,
-        why_no_omega="an integral probability metric depends on p - q and on the class of critics, not on the "
-        "ratio q/p at a point",
-    )
-    return entry.build(
-        "integral_probability_metric",
-        title,
-        citation,
-        {"title": title},
-        formulas=formulas,
-        needs_lipschitz=True,
-    )
 
 
 CONSTRUCTIONS: Final[Mapping[str, Callable[..., Objective]]] = {

@@ -1,4 +1,4 @@
-"""One entry of objectives.yaml on its way to an objective: its formulas read, with errors that name the field."""
+"""One entry of objectives.yaml: its formulas read, with errors that name the field."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 import sympy as sp
 
+from pipeline.objectives.lowering import steadiest
 from pipeline.objectives.stable import opened, stable_form, stable_form_positive
 
 R: Final = sp.Symbol("r", positive=True)
@@ -47,6 +48,18 @@ class Domain:
         return sp.Symbol("t", real=True)
 
     @property
+    def coordinate(self) -> sp.Expr:
+        """The inverse of the default activation: t as a point of R."""
+        t = self.symbol
+        if self.is_line:
+            return t
+        if self.high == sp.oo:
+            return sp.log(t - self.low)
+        if self.low == -sp.oo:
+            return -sp.log(self.high - t)
+        return sp.log((t - self.low) / (self.high - t))
+
+    @property
     def default_activation(self) -> sp.Expr:
         """An increasing map of R onto Omega: v, low + exp(v), high - exp(-v), or a scaled sigmoid."""
         if self.is_line:
@@ -65,10 +78,10 @@ Reference = Literal["pair", "average"]
 class Formulas:
     """One objective's mathematics. `omega`, its inverse and `f` are None where the construction has none.
 
-    A paired objective (`reference` is set) has functions of `delta = t_real - t_fake` for phi and beta, perhaps
-    of the pair's `distance` too, and psi = 0: the critic maximises `E phi(delta)` over pairs, the generator
-    minimises `E beta(delta)`. With the reference "average", delta is one side's output against the other
-    side's mean, and the two sides' expectations are added.
+    A paired objective (`reference` is set) has functions of `delta = t_real - t_fake` for phi and beta,
+    perhaps of the pair's `distance` too, and psi = 0: the critic maximises `E phi(delta)` over pairs, the
+    generator minimises `E beta(delta)`. With the reference "average", delta is one side's output against the
+    other side's mean, and the two sides' expectations are added.
     """
 
     domain: Domain
@@ -82,6 +95,8 @@ class Formulas:
     f: sp.Expr | None = None
     f_star: sp.Expr | None = None
     d: sp.Expr | None = None  # where the construction knows it in a better form than the composition's
+    phi_slope: sp.Expr | None = None  # phi' and psi' as products, where the construction integrated them
+    psi_slope: sp.Expr | None = None
     reference: Reference | None = None
     why_no_omega: str = ""
 
@@ -97,7 +112,7 @@ class Formulas:
 
     @property
     def needs_distance(self) -> bool:
-        return self.reference is not None and bool((self.phi + self.beta).has(DISTANCE))
+        return self.reference is not None and bool(self.phi.has(DISTANCE))
 
     @cached_property
     def divergence(self) -> sp.Expr | None:
@@ -125,11 +140,56 @@ class Formulas:
 
     @cached_property
     def losses(self) -> dict[str, sp.Expr]:
-        """The losses as functions of v, as composed: -phi(a(v)), -psi(a(v)) and beta(a(v)); of delta if paired."""
+        """The losses of v as composed: -phi(a(v)), -psi(a(v)) and beta(a(v)); paired, of delta."""
         if self.reference is not None:
             return {"critic": -self.phi, "generator": self.beta}
         terms = {"critic_real": -self.phi, "critic_fake": -self.psi, "generator": self.beta}
         return {name: term.subs(self.t, self.activation) for name, term in terms.items()}
+
+    @cached_property
+    def slopes(self) -> dict[str, sp.Expr]:
+        """phi', psi' and beta' as functions of t: as given before integration, else by differentiation."""
+        phi, psi, beta = (sp.diff(without_tanh(one), self.t) for one in (self.phi, self.psi, self.beta))
+        psi_slope = psi if self.psi_slope is None else self.psi_slope
+        return {
+            "phi": phi if self.phi_slope is None else self.phi_slope,
+            "psi": psi_slope,
+            "beta": psi_slope if self.beta == self.psi else beta,
+        }
+
+    @cached_property
+    def activation_slope(self) -> sp.Expr:
+        """dt/dv."""
+        return stable_form(sp.diff(without_tanh(self.activation), V), V)
+
+    @cached_property
+    def loss_slopes(self) -> dict[str, sp.Expr]:
+        """Each loss's derivative in the raw output: of the integrated sum, or the product if that cancels."""
+        slopes = self.slopes
+        chain = sp.diff(without_tanh(self.activation), V)
+        if self.reference is not None:
+            products = {"critic": -slopes["phi"], "generator": slopes["beta"]}
+        else:
+            terms = {
+                "critic_real": -slopes["phi"],
+                "critic_fake": -slopes["psi"],
+                "generator": slopes["beta"],
+            }
+            products = {
+                name: without_tanh(term.subs(self.t, self.activation)) * chain for name, term in terms.items()
+            }
+        raw, other = self.raw, DISTANCE if self.needs_distance else None
+        return {
+            name: steadiest(
+                [
+                    stable_form(one, raw)
+                    for one in (sp.diff(without_tanh(self.stable_losses[name]), raw), product)
+                ],
+                raw,
+                other,
+            )
+            for name, product in products.items()
+        }
 
     @cached_property
     def stable_losses(self) -> dict[str, sp.Expr]:
@@ -145,6 +205,11 @@ class Formulas:
 def _number(value: sp.Expr) -> sp.Expr:
     """A number in its simplest form: 2*log(1/2) as -2*log(2). An integral with equal ends is 0."""
     return sp.expand_log(sp.simplify(without_integrals(value)), force=True)
+
+
+def without_tanh(expression: sp.Expr) -> sp.Expr:
+    """tanh in exp: 1 - tanh(x) and its slope 1 - tanh(x)**2 would be rounded to 0 from x = 19 on."""
+    return expression.replace(sp.tanh, lambda x: 1 - 2 / (1 + sp.exp(2 * x)))
 
 
 def without_integrals(value: sp.Expr) -> sp.Expr:

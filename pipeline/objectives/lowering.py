@@ -18,7 +18,8 @@ from pipeline.objectives.stable import relu, sigmoid, softplus, wright_omega
 Lowered = Callable[..., Tensor]
 Symbols = tuple[sp.Symbol, ...]
 
-_NODES, _WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(64))
+_NODES, _WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(32))
+_PANELS: Final = 4
 
 
 class _Sigmoid(torch.autograd.Function):
@@ -49,6 +50,21 @@ class _Tanh(torch.autograd.Function):
         return gradients[0] * 4 * stable_sigmoid(2 * x) * stable_sigmoid(-2 * x)
 
 
+class _WithSlope(torch.autograd.Function):
+    """A function of x whose derivative in x is another one; those that follow x have none."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Lowered, slope: Lowered, x: Tensor, *others: Tensor) -> Tensor:
+        ctx.save_for_backward(x, *others)
+        ctx.slope = slope
+        return value(x, *others)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, *others = ctx.saved_tensors
+        return None, None, gradients[0] * ctx.slope(x, *others), *(None for _ in others)
+
+
 class _Antiderivative(torch.autograd.Function):
     """The integral of `integrand` from `start` to x by Gauss-Legendre quadrature; its derivative is exact."""
 
@@ -56,9 +72,12 @@ class _Antiderivative(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, integrand: Lowered, start: float) -> Tensor:
         ctx.save_for_backward(x)
         ctx.integrand = integrand
-        half = (x.double() - start)[..., None] / 2
-        values = integrand(start + half * (1 + _NODES.to(x.device)))
-        return (half * values * _WEIGHTS.to(x.device)).sum(-1).to(x.dtype)
+        width = (x.double() - start)[..., None] / _PANELS
+        total = torch.zeros_like(x, dtype=torch.float64)
+        for panel in range(_PANELS):
+            values = integrand(start + width * (panel + (1 + _NODES.to(x.device)) / 2))
+            total += (width / 2 * values * _WEIGHTS.to(x.device)).sum(-1)
+        return total.to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -88,6 +107,11 @@ class _WrightOmega(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         w = stable_wright_omega(x)
         return gradients[0] * w / (1 + w)
+
+
+def with_slope(value: Lowered, slope: Lowered) -> Lowered:
+    """`value` with the derivative `slope` in its first argument, in place of what autograd would find."""
+    return lambda *x: _WithSlope.apply(value, slope, *x)
 
 
 def stable_sigmoid(x: Tensor) -> Tensor:
@@ -136,6 +160,26 @@ _FUNCTIONS: Final[dict[Any, Lowered]] = {
     sigmoid: stable_sigmoid,
     wright_omega: stable_wright_omega,
 }
+
+
+def steadiest(candidates: list[sp.Expr], symbol: sp.Symbol, other: sp.Symbol | None = None) -> sp.Expr:
+    """Of equal expressions the one that loses the fewest digits in float32 for |symbol| <= 50.
+
+    Each is compared with itself in float64, relative to its size there; of those within a factor of 4 of the
+    best, the shortest. `other` is set to 1.
+    """
+    grid = torch.linspace(-50, 50, 201, dtype=torch.float64)
+    losses = []
+    for candidate in candidates:
+        function = lower(candidate, symbol, *(() if other is None else (other,)))
+        at = (grid,) if other is None else (grid, torch.ones_like(grid))
+        exact = function(*at)
+        rounded = function(*(one.float() for one in at)).double()
+        gap = (rounded - exact).abs() / exact.abs().clamp(min=1e-37)
+        losses.append(float(gap.nan_to_num(nan=torch.inf).max()))
+    enough = 4 * max(min(losses), 1e-7)
+    short = [one for one, loss in zip(candidates, losses, strict=True) if loss <= enough]
+    return min(short or candidates, key=sp.count_ops)
 
 
 def lower(expression: sp.Expr, *symbols: sp.Symbol) -> Lowered:

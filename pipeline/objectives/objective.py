@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, final
 
 import sympy as sp
-import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
-from pipeline.objectives.checks import Check, real_is_high, run_checks
+from pipeline.objectives.checking import Check
+from pipeline.objectives.checks import run_checks
 from pipeline.objectives.formulas import DELTA, DISTANCE, Formulas, R, V
-from pipeline.objectives.lowering import Lowered, lower
+from pipeline.objectives.loss_checks import real_is_high
+from pipeline.objectives.lowering import Lowered, lower, with_slope
 from pipeline.objectives.stable import stable_form, stable_form_positive
 
 
@@ -112,14 +113,12 @@ class Objective:
             return self._paired_mean("critic", v_real, v_fake, distance)
         return functions["critic_real"](v_real).mean(-1) + functions["critic_fake"](v_fake).mean(-1)
 
-    def generator_loss(
-        self, v_fake: Tensor, v_real: Tensor | None = None, distance: Tensor | None = None
-    ) -> Tensor:
-        """`mean beta(t_fake)`, (S, B) -> (S,); paired, `mean beta(delta)`, which takes `v_real` (S, B) too."""
+    def generator_loss(self, v_fake: Tensor, v_real: Tensor | None = None) -> Tensor:
+        """`mean beta(t_fake)`, (S, B) -> (S,); paired, `mean beta(delta)`, for which `v_real` is needed."""
         if self.is_paired:
             if v_real is None:
                 raise UserError(f"objective {self.name!r} compares pairs: its generator's loss needs v_real")
-            return self._paired_mean("generator", v_real, v_fake, distance)
+            return self._paired_mean("generator", v_real, v_fake, None)
         return self._functions["generator"](v_fake).mean(-1)
 
     @property
@@ -130,12 +129,7 @@ class Objective:
     @property
     def needs_distance(self) -> bool:
         """Whether the critic's loss takes the pairs' distance."""
-        return self.formulas.phi.has(DISTANCE)
-
-    @property
-    def generator_needs_distance(self) -> bool:
-        """Whether the generator's loss does."""
-        return self.formulas.beta.has(DISTANCE)
+        return bool(self.formulas.phi.has(DISTANCE))
 
     def _paired_mean(self, player: str, v_real: Tensor, v_fake: Tensor, distance: Tensor | None) -> Tensor:
         loss = self._functions[player]
@@ -143,12 +137,10 @@ class Objective:
             to_fakes = v_real - v_fake.mean(-1, keepdim=True)
             to_reals = v_real.mean(-1, keepdim=True) - v_fake
             return loss(to_fakes).mean(-1) + loss(to_reals).mean(-1)
-        if not self.formulas.needs_distance:
+        if player == "generator" or not self.needs_distance:
             return loss(v_real - v_fake).mean(-1)
         if distance is None:
-            if self.needs_distance if player == "critic" else self.generator_needs_distance:
-                raise UserError(f"objective {self.name!r} needs the distance of each pair, (S, B)")
-            distance = torch.ones_like(v_fake)
+            raise UserError(f"objective {self.name!r} needs the distance of each pair, (S, B)")
         return loss(v_real - v_fake, distance).mean(-1)
 
     def _derived(self, quantity: str) -> Lowered:
@@ -168,6 +160,13 @@ class Objective:
         return objective_from_spec, (self.name, dict(self.spec))
 
 
+def _losses(formulas: Formulas, *symbols: sp.Symbol) -> dict[str, Lowered]:
+    return {
+        name: with_slope(lower(loss, *symbols), lower(formulas.loss_slopes[name], *symbols))
+        for name, loss in formulas.stable_losses.items()
+    }
+
+
 def _lowered(formulas: Formulas) -> dict[str, Lowered]:
     """Every function of the objective as torch closures, in its stable form."""
     t = formulas.t
@@ -176,12 +175,12 @@ def _lowered(formulas: Formulas) -> dict[str, Lowered]:
         return {
             "activation": lower(V, V),
             **{name: lower(one.subs(DISTANCE, 1), DELTA) for name, one in stable.items()},
-            **{name: lower(loss, DELTA, DISTANCE) for name, loss in formulas.stable_losses.items()},
+            **_losses(formulas, DELTA, DISTANCE),
         }
     functions = {
         "activation": lower(stable_form(formulas.activation, V), V),
         **{name: lower(stable_form(getattr(formulas, name), t), t) for name in ("phi", "psi", "beta")},
-        **{name: lower(loss, V) for name, loss in formulas.stable_losses.items()},
+        **_losses(formulas, V),
     }
     if formulas.omega is not None:
         functions["omega"] = lower(stable_form_positive(formulas.omega, R), R)

@@ -14,7 +14,7 @@ from sympy.integrals.manualintegrate import manualintegrate
 from sympy.integrals.rationaltools import ratint
 
 from pipeline.errors import UserError
-from pipeline.objectives.formulas import Domain, U, tidy
+from pipeline.objectives.formulas import Domain, U, V, tidy
 from pipeline.objectives.lowering import lower
 from pipeline.objectives.stable import opened, relu, stable_form, wright_omega
 
@@ -65,7 +65,7 @@ def solution(function: sp.Expr, x: sp.Symbol, t: sp.Symbol, points: torch.Tensor
     """x as a formula in t = function(x) that gives the `points` (n,) float64 of x back, or None."""
     try:
         with time_limit():
-            candidates = sp.solve(function - t, x)
+            candidates = sp.solve(function - t, x, check=False)  # checked below, on numbers
     except (NotImplementedError, TimeoutError):
         return None
     # In floats: SymPy's exact substitution would write out every digit of a tower of powers.
@@ -113,8 +113,12 @@ def _without_lambert(expression: sp.Expr) -> sp.Expr:
     return expression.replace(sp.LambertW, rewritten).replace(sp.exp, opened_power)
 
 
-def antiderivative(slope: sp.Expr, t: sp.Symbol, start: sp.Expr) -> sp.Expr:
-    """The integral of `slope`, in closed form where SymPy has one, else kept as an integral from `start`."""
+def antiderivative(slope: sp.Expr, domain: Domain, start: sp.Expr) -> sp.Expr:
+    """The integral of `slope` over Omega: in closed form where SymPy has one, else kept, from `start` to t.
+
+    What is kept is an integral over R in the domain's own coordinate: there it is smooth at its ends too.
+    """
+    t = domain.symbol
     try:
         with time_limit():
             result = _integrated(slope, t)
@@ -122,7 +126,9 @@ def antiderivative(slope: sp.Expr, t: sp.Symbol, start: sp.Expr) -> sp.Expr:
         result = sp.Integral(slope, t)
     if not _is_computable(result, t):
         s = sp.Dummy("s", real=True)
-        return sp.Integral(slope.subs(t, s), (s, start, t))
+        image = domain.default_activation
+        smooth = stable_form(slope.subs(t, image.subs(V, s)) * sp.diff(image, V).subs(V, s), s)
+        return sp.Integral(smooth, (s, domain.coordinate.subs(t, start), domain.coordinate))
     # SymPy writes log(t - 1) where t < 1: the real branch, which differs by a constant.
     result = result.replace(sp.log, lambda y: sp.log(-y) if y.subs(t, start).is_negative else sp.log(y))
     return tidy(result, t)
@@ -132,6 +138,8 @@ def _integrated(slope: sp.Expr, t: sp.Symbol) -> sp.Expr:
     exponentials = _rational_in_exponential(slope, t)
     if slope.is_polynomial(t):
         return sp.integrate(sp.expand(slope), t)
+    if slope.is_rational_function(t):
+        return ratint(sp.together(slope), t)
     if exponentials is not None:
         x, rate, quotient = exponentials
         return ratint(quotient, x).subs(x, sp.exp(rate * t))

@@ -136,7 +136,7 @@ def _stable_log(argument: sp.Expr) -> sp.Expr:
     """log of a product of powers of exponential sums, as a sum of softplus and linear terms."""
     total = sp.Integer(0)
     sign = 1
-    for factor in sp.Mul.make_args(sp.factor(sp.together(argument))):
+    for factor in _pair_factors(argument):
         base, power = factor.as_base_exp()
         if base == sp.E:
             total += power
@@ -152,6 +152,19 @@ def _stable_log(argument: sp.Expr) -> sp.Expr:
             (a, y), (b, z) = pair
             total += power * (sp.log(a) + y + softplus(z - y + sp.log(b / a)))
     return total if sign > 0 else sp.log(argument)
+
+
+def _pair_factors(expression: sp.Expr) -> list[sp.Expr]:
+    """The factors of the expression over one denominator; a sum of two exponentials stays whole.
+
+    Factored further, 1 + exp(3 t) would be (1 + exp(t)) (1 - exp(t) + exp(2 t)), which no rule knows.
+    """
+    factors: list[sp.Expr] = []
+    for factor in sp.Mul.make_args(sp.together(expression)):
+        base, _ = factor.as_base_exp()
+        whole = base == sp.E or _exponential_pair(base) is not None
+        factors += [factor] if whole else sp.Mul.make_args(sp.factor(factor))
+    return factors
 
 
 def _exponential_pair(expression: sp.Expr) -> tuple[tuple[sp.Expr, sp.Expr], ...] | None:
@@ -194,7 +207,7 @@ def _mixes_exponentials(factor: sp.Expr) -> bool:
 
 def _stable_quotient(expression: sp.Expr) -> sp.Expr:
     result = sp.Integer(1)
-    for factor in sp.Mul.make_args(sp.factor(sp.together(expression))):
+    for factor in _pair_factors(expression):
         base, power = factor.as_base_exp()
         pair = _exponential_pair(base) if power.is_negative else None
         if pair is None:
@@ -217,9 +230,15 @@ def _absorb_exponentials(expression: sp.Expr) -> sp.Expr:
         for left in range(sp.ceiling(power)):  # the sigmoid's power that stays beside the exponential
             used = power - left
             candidate = sp.powsimp(expression / atom**used * sp.exp(-used * y)) * sigmoid(y) ** used
-            if len(candidate.atoms(sp.exp)) < len(expression.atoms(sp.exp)):
+            if _growth(candidate) < _growth(expression):
                 return candidate
     return expression
+
+
+def _growth(expression: sp.Expr) -> float:
+    """How fast the exponentials of one symbol grow or fall, in all."""
+    exponents = [atom.args[0] for atom in expression.atoms(sp.exp)]
+    return sum(abs(float(sp.diff(one, x).subs(x, 1))) for one in exponents for x in one.free_symbols)
 
 
 def _expanded_exponentials(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
