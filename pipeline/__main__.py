@@ -173,14 +173,44 @@ def show_ui(port: Annotated[int, typer.Option(min=1, max=65535, help="port on 12
 
 @app.command()
 def objective(
-    name: Annotated[str, typer.Argument(help="an objective of objectives.yaml")],
+    name: Annotated[str | None, typer.Argument(help="an objective of objectives.yaml")] = None,
+    omega: Annotated[str | None, typer.Option(help="the critic's best output at r = q/p; with --rho")] = None,
+    rho: Annotated[str | None, typer.Option(help="psi'(t)")] = None,
+    f: Annotated[str | None, typer.Option(help="a convex function of u = p/q: an f-divergence")] = None,
+    phi: Annotated[str | None, typer.Option(help="the critic's gain on real data at t; with --psi")] = None,
+    psi: Annotated[str | None, typer.Option(help="the critic's gain on fake data at t")] = None,
+    beta: Annotated[str | None, typer.Option(help="the generator's loss at t; psi if not given")] = None,
+    alpha: Annotated[str | None, typer.Option(help="the part of d that p weighs")] = None,
+    domain: Annotated[str | None, typer.Option(help='of t: "[-oo, oo]", "[0, 1]"')] = None,
+    activation: Annotated[str | None, typer.Option(help="from the raw output v to t")] = None,
+    parameter: Annotated[list[str] | None, typer.Option(help="a=2; may stand several times")] = None,
+    title: Annotated[str | None, typer.Option(help="its name in the paper")] = None,
+    citation: Annotated[str | None, typer.Option(help="where it was published")] = None,
+    plot: Annotated[Path | None, typer.Option(help="draw its curves: .svg, .png or .pdf")] = None,
+    add: Annotated[str | None, typer.Option(help="append it to objectives.yaml by this name")] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="the table of the whole catalogue")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
-    """Print an objective's derivation: given, derived, and each check with its result."""
+    """Derive an objective, by NAME or from formulas: its divergence, what vanishes, and every check."""
     from pipeline.config import OBJECTIVES
-    from pipeline.objectives.report import print_objective
+    from pipeline.objectives.command import Request, answer
 
-    print_objective(name, as_json, ROOT / OBJECTIVES)
+    formulas = {
+        "omega": omega, "rho": rho, "f": f, "phi": phi, "psi": psi, "alpha": alpha, "beta": beta,
+        "domain": domain, "activation": activation,
+    }  # fmt: skip
+    request = Request(
+        name=name,
+        formulas={key: text for key, text in formulas.items() if text is not None},
+        parameters=tuple(parameter or ()),
+        citation=citation,
+        title=title,
+        plot=plot,
+        add=add,
+        as_json=as_json,
+        show_all=show_all,
+    )
+    answer(request, ROOT / OBJECTIVES)
 
 
 @app.command()

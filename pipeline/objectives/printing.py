@@ -1,10 +1,12 @@
-"""Formulas for reading: text in the language of objectives.yaml, and Typst mathematics for the paper."""
+"""Formulas for reading: text in the language of objectives.yaml, mathematics for a terminal and for Typst."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 import sympy as sp
+
+from pipeline.objectives.stable import relu, wright_omega
 
 
 class _Rank(IntEnum):
@@ -18,17 +20,31 @@ class _Rank(IntEnum):
 
 @dataclass(frozen=True)
 class _Style:
-    """What differs between the two ways of writing."""
+    """What differs between the ways of writing; `names` of functions and symbols."""
 
     times: str
     power: str
     infinity: str
     names: dict[str, str]
-    typst: bool
+    typst: bool = False
+    unicode: bool = False
 
 
-_TEXT: Final = _Style("*", "**", "oo", {"log": "log", "exp": "exp", "Abs": "abs"}, typst=False)
-_TYPST: Final = _Style(" ", "^", "infinity", {"log": "ln", "Abs": "abs"}, typst=True)
+_TEXT: Final = _Style("*", "**", "oo", {"Abs": "abs"})
+_TYPST: Final = _Style(
+    *(" ", "^", "infinity"),
+    {
+        "log": "ln",
+        "Abs": "abs",
+        "sign": 'op("sign")',
+        "sigmoid": 'op("sigmoid")',
+        "softplus": 'op("softplus")',
+        "distance": 'norm(x_"real" - x_"fake")',
+    },
+    typst=True,
+)
+_UNICODE: Final = _Style(" ", "^", "∞", {"delta": "δ", "pi": "π"}, unicode=True)
+_SUPERSCRIPTS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 _Piece = tuple[str, _Rank]
 
@@ -36,6 +52,11 @@ _Piece = tuple[str, _Rank]
 def to_text(expression: sp.Expr) -> str:
     """The formula in the language of objectives.yaml: `parse_formula` reads it back."""
     return _write(expression, _TEXT)[0]
+
+
+def to_unicode(expression: sp.Expr) -> str:
+    """The formula as mathematics on one line of a terminal: 2 log(2) - r² and not 2*log(2) - r**2."""
+    return _write(expression, _UNICODE)[0]
 
 
 def to_typst(expression: sp.Expr) -> str:
@@ -53,11 +74,25 @@ def _write(expression: sp.Expr, style: _Style) -> _Piece:
     if expression.is_Pow or isinstance(expression, sp.exp):
         return _power(expression, style)
     if expression.is_Function:
-        name = style.names.get(type(expression).__name__, type(expression).__name__)
-        return f"{name}({_write(expression.args[0], style)[0]})", _Rank.ATOM
+        return _function(expression, style), _Rank.ATOM
     if expression.is_infinite:
         return (style.infinity, _Rank.ATOM) if expression > 0 else (f"-{style.infinity}", _Rank.SUM)
-    return str(expression).replace("E", "e") if expression == sp.E else str(expression), _Rank.ATOM
+    if expression.is_Float:
+        return f"{float(expression):.10g}", _Rank.ATOM if expression >= 0 else _Rank.SUM
+    shown = "e" if expression == sp.E else str(expression)
+    return style.names.get(shown, shown), _Rank.ATOM
+
+
+def _function(expression: sp.Expr, style: _Style) -> str:
+    argument = _write(expression.args[0], style)[0]
+    if isinstance(expression, wright_omega):  # the Lambert W of an exponential
+        return f"W({_write(sp.exp(expression.args[0]), style)[0]})"
+    if isinstance(expression, relu) and style is not _TEXT:
+        return f"max(0, {argument})"
+    if isinstance(expression, sp.Abs) and style.unicode:
+        return f"|{argument}|"
+    name = type(expression).__name__
+    return f"{style.names.get(name, name)}({argument})"
 
 
 def _is_quotient(expression: sp.Expr) -> bool:
@@ -121,18 +156,27 @@ def _factors(expression: sp.Expr, style: _Style) -> _Piece:
         return str(expression), _Rank.ATOM if expression >= 0 else _Rank.SUM
     if not expression.is_Mul:
         return _write(expression, style)
-    factors = sorted(expression.as_ordered_factors(), key=lambda one: (not one.is_number, one.is_Add))
+    # Numbers, powers, sums, logarithms: 2*r*(1 + r)*log(r).
+    factors = sorted(
+        expression.as_ordered_factors(),
+        key=lambda one: (not one.is_number, isinstance(one, sp.log), one.is_Add),
+    )
     return style.times.join(_wrap(factor, _Rank.POWER, style) for factor in factors), _Rank.PRODUCT
 
 
 def _power(expression: sp.Expr, style: _Style) -> _Piece:
     base, exponent = expression.as_base_exp()
     if exponent == sp.Rational(1, 2):
-        return f"sqrt({_write(base, style)[0]})", _Rank.ATOM
+        inner = _write(base, style)[0]
+        if style.unicode:
+            return f"√{inner}" if inner.isalnum() else f"√({inner})", _Rank.ATOM
+        return f"sqrt({inner})", _Rank.ATOM
     above = _write(exponent, style)
     if base == sp.E and not style.typst:
         return f"exp({above[0]})", _Rank.ATOM
     head = "e" if base == sp.E else _wrap(base, _Rank.ATOM, style)
+    if style.unicode and exponent.is_Integer and exponent > 0:
+        return head + str(exponent).translate(_SUPERSCRIPTS), _Rank.POWER
     # Typst does not draw these brackets, and `e^-t` or `e^frac(t, 2)` would end too early without them.
     plain = above[0].isalnum() if style.typst else above[1] == _Rank.ATOM
     tail = above[0] if plain else f"({above[0]})"
@@ -146,4 +190,6 @@ def _integral(expression: sp.Expr, style: _Style) -> _Piece:
     low, high = _write(start, style)[0], _write(end, style)[0]
     if style.typst:
         return f"integral_({low})^({high}) {inner} dif s", _Rank.PRODUCT
+    if style.unicode:
+        return f"∫({inner}) ds from {low} to {high}", _Rank.SUM
     return f"integral({inner}, s = {low} to {high})", _Rank.ATOM

@@ -1,0 +1,133 @@
+"""The divergence that the generator descends while the critic is held fixed, and how it differs from d.
+
+`B' = beta(omega)`, B(1) = 0. Where beta = psi and alpha = phi, `phi' + r psi' = 0` at omega gives
+`d' = psi(omega) = B'` up to a constant: then both are the same game.
+"""
+
+from typing import Any, Final
+
+import mpmath
+import sympy as sp
+from sympy.integrals.rationaltools import ratint
+
+from pipeline.objectives.divergences import GRID, RELATIVE, Match, simplest
+from pipeline.objectives.formulas import R
+from pipeline.objectives.precise import DIGITS, derivative, evaluate
+from pipeline.objectives.solving import antiderivative, time_limit
+
+# What SymPy raises where it has no answer, or none in time.
+NO_ANSWER: Final = (TimeoutError, NotImplementedError, ValueError, TypeError, ArithmeticError, AttributeError)
+SECONDS: Final = 0.5  # for one integral
+_FAR: Final = 50  # r = 1e-50 and 1e50 stand for the ends
+
+
+def frozen_divergence(d: sp.Expr, total: sp.Expr, pull: sp.Expr, known: Match | None, same: bool) -> sp.Expr:
+    """B(r) from the known divergence, from d (`total` is d'), or by integrating `pull` = B'.
+
+    An integral from 1 where there is no closed form.
+    """
+    if known is not None:
+        return known.whole
+    if same:
+        return d + simplest((pull - total).subs(R, 1)) * (R - 1)
+    try:
+        with time_limit(SECONDS):
+            rational = pull.is_rational_function(R)
+            found = ratint(pull, R) if rational else antiderivative(pull, R, sp.Integer(1))
+            found -= simplest(found.subs(R, 1))
+            if not found.has(sp.Integral, sp.RootSum, sp.I) and _is_antiderivative(found, pull):
+                return found
+    except NO_ANSWER:
+        pass
+    s = sp.Dummy("s", positive=True)
+    return sp.Integral(pull.subs(R, s), (s, 1, R))
+
+
+def _is_antiderivative(candidate: sp.Expr, pull: sp.Expr) -> bool:
+    slope = derivative(candidate, R)
+    with mpmath.workdps(DIGITS):
+        pairs = [(evaluate(slope, R, r), evaluate(pull, R, r)) for r in GRID]
+        return all(abs(a - b) <= RELATIVE * (1 + abs(b)) for a, b in pairs)
+
+
+def compare(
+    total: sp.Expr, pull: sp.Expr, known: Match | None, frozen: Match | None, same: bool, jumps: bool
+) -> str:
+    """One sentence: where the total divergence (d' = `total`) and the frozen one (B' = `pull`) differ.
+
+    `jumps`: d itself jumps at r = 1, and is no divergence for that reason.
+    """
+    if same:
+        return (
+            "The same game: B and d differ by a multiple of r - 1 at most, so holding the critic fixed "
+            "changes nothing."
+        )
+    curvatures = [derivative(slope, R) for slope in (total, pull)]
+    falls = _where_negative(curvatures[1])
+    descends = f"descends {frozen.text}" if frozen is not None else "descends B"
+    if falls:
+        descends += f", concave {falls}, where it is driven away from the data"
+    if known is not None and known.name == "zero":
+        return (
+            "The loss at the best critic is the same for every generator (d = 0); with the critic held fixed "
+            f"the generator {descends}."
+        )
+    if jumps:
+        return f"d jumps at r = 1; with the critic held fixed the generator {descends}."
+    concave = _where_negative(curvatures[0])
+    of_total = known.text if known is not None else "d" + (f", concave {concave}" if concave else "")
+    return (
+        f"With the critic held fixed the generator {descends}; its loss at the best critic is {of_total}"
+        f"{_strengths(*curvatures)}."
+    )
+
+
+def _where_negative(curvature: sp.Expr) -> str:
+    """ "where r < 0.97", on a grid of 20 points per decade from 1e-4 to 1e4; empty where it is nowhere."""
+    places = [mpmath.mpf(10) ** (mpmath.mpf(place) / 20) for place in range(-80, 81)]
+    with mpmath.workdps(DIGITS):
+        try:
+            negative = [bool(evaluate(curvature, R, r) < 0) for r in places]
+        except ValueError:
+            return ""
+    if not any(negative):
+        return ""
+    if all(negative):
+        return "everywhere"
+    changes = [place for place in range(1, len(places)) if negative[place] != negative[place - 1]]
+    if len(changes) > 2 or (len(changes) == 2 and negative[0]):
+        return "in places"
+    edges = [_edge(curvature, places[place - 1], places[place]) for place in changes]
+    if len(edges) == 2:
+        return f"where {edges[0]} < r < {edges[1]}"
+    return f"where r {'<' if negative[0] else '>'} {edges[0]}"
+
+
+def _edge(curvature: sp.Expr, low: Any, high: Any) -> str:
+    """Where the sign changes between low and high, to three digits."""
+    with mpmath.workdps(DIGITS):
+        below = evaluate(curvature, R, low) < 0
+        for _ in range(20):
+            middle = (low + high) / 2
+            low, high = (middle, high) if (evaluate(curvature, R, middle) < 0) == below else (low, middle)
+        return str(mpmath.nstr(high, 3, strip_zeros=True)).removesuffix(".0")
+
+
+def _strengths(total: sp.Expr, frozen: sp.Expr) -> str:
+    """d''/B'' at both ends and at r = 1: where the one pulls harder than the other."""
+    with mpmath.workdps(4 * _FAR):
+        points = [mpmath.mpf(10) ** -_FAR, mpmath.mpf(1), mpmath.mpf(10) ** _FAR]
+        try:
+            ratios = [evaluate(total, R, r) / evaluate(frozen, R, r) for r in points]
+        except (ValueError, ZeroDivisionError):
+            return ""
+        low, middle, high = map(_read, ratios)
+    return f"; d''/B'' is {middle} at r = 1 and goes to {low} as r -> 0, to {high} as r -> oo"
+
+
+def _read(value: Any) -> str:
+    if abs(value) < 1e-12:
+        return "0"
+    if abs(value) > 1e12:
+        return "oo" if value > 0 else "-oo"
+    return str(sp.nsimplify(sp.Float(str(mpmath.nstr(value, 12))), rational=True, tolerance=1e-9))
