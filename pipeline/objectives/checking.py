@@ -42,7 +42,7 @@ def rounding(best: Tensor, slope: Tensor) -> Tensor:
 
     `best` is omega and `slope` its derivative on R_GRID.
     """
-    return RELATIVE + 4e-15 * (1 + best.abs()) / (R_GRID * slope).abs()
+    return RELATIVE + 1e-14 * (1 + best.abs()) / (R_GRID * slope).abs()
 
 
 def worst(

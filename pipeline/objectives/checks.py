@@ -11,11 +11,11 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from pipeline.objectives.checking import R_GRID, RELATIVE, V_INNER, Check, at_point, rounding, worst
+from pipeline.objectives.checking import R_GRID, RELATIVE, V_GRID, V_INNER, Check, at_point, rounding, worst
 from pipeline.objectives.divergence_checks import divergence_checks
 from pipeline.objectives.formulas import Domain, Formulas, R, U, V, without_integrals, without_tanh
 from pipeline.objectives.loss_checks import loss_checks, paired_checks
-from pipeline.objectives.lowering import lower, stable_sigmoid
+from pipeline.objectives.lowering import lower
 from pipeline.objectives.stable import stable_form, stable_form_positive
 
 
@@ -143,27 +143,17 @@ def _reach(formulas: Formulas, best: Tensor) -> Check:
     return worst("activation_reach", "the activation reaches omega(r)", margin, at_point("r", R_GRID), best)
 
 
-def _domain_grid(domain: Domain) -> Tensor:
-    """Points of Omega (N,), close to its finite ends and 50 far from them."""
-    line = torch.linspace(-20, 20, 801, dtype=torch.float64)
-    if domain.is_line:
-        return 2.5 * line
-    low, high = float(domain.low), float(domain.high)
-    if domain.high == sp.oo:
-        return low + torch.exp(line)
-    if domain.low == -sp.oo:
-        return high - torch.exp(line)
-    return low + (high - low) * stable_sigmoid(line)
-
-
 def _maximum(formulas: Formulas, best: Tensor) -> Check:
     """J(t) = phi(t) + r psi(t) is nowhere on Omega above J(omega(r))."""
     phi, psi = lower(formulas.phi, formulas.t), lower(formulas.psi, formulas.t)
     chosen = slice(40, 201, 5)  # r from 1e-4 to 1e4
-    r, t = R_GRID[chosen, None], _domain_grid(formulas.domain)
+    r, t = R_GRID[chosen, None], lower(formulas.activation, V)(V_GRID)
+    real, fake = (
+        -lower(formulas.stable_losses[name], V)(V_GRID)[None] for name in ("critic_real", "critic_fake")
+    )
     top = phi(best[chosen, None]) + r * psi(best[chosen, None])
     scale = phi(best[chosen, None]).abs() + r * psi(best[chosen, None]).abs() + 1e-3
-    excess = ((phi(t) + r * psi(t) - top) / scale).nan_to_num(nan=torch.inf, neginf=-torch.inf)
+    excess = ((real + r * fake - top) / scale).nan_to_num(nan=torch.inf, neginf=-torch.inf)
     highest, where = excess.max(dim=1)
     return worst(
         "maximum",

@@ -144,7 +144,16 @@ class Formulas:
         if self.reference is not None:
             return {"critic": -self.phi, "generator": self.beta}
         terms = {"critic_real": -self.phi, "critic_fake": -self.psi, "generator": self.beta}
-        return {name: term.subs(self.t, self.activation) for name, term in terms.items()}
+        composed = {name: term.subs(self.t, self.activation) for name, term in terms.items()}
+        if self.activation != self.domain.default_activation:
+            return composed
+        # An integral's upper end is the default activation's inverse: of v itself, which SymPy may not see.
+        return {
+            name: term.replace(
+                sp.Integral, lambda inner, limits: sp.Integral(inner, (limits[0], limits[1], V))
+            )
+            for name, term in composed.items()
+        }
 
     @cached_property
     def slopes(self) -> dict[str, sp.Expr]:

@@ -206,8 +206,9 @@ def _node(expression: sp.Expr, symbols: Symbols) -> Lowered:
         return _power(expression, symbols)
     if isinstance(expression, sp.log) and expression.args[0].is_Add:
         constant, rest = expression.args[0].as_coeff_Add()
-        if constant == 1 and isinstance(-rest, sp.exp):
-            exponent = _node((-rest).args[0], symbols)
+        number, power = sp.powsimp(-rest).as_independent(*symbols, as_Add=False)
+        if constant == 1 and isinstance(power, sp.exp) and number.is_positive:
+            exponent = _node(power.args[0] + sp.log(number), symbols)
             return lambda *x: log1mexp(exponent(*x))
         if constant == 1:
             inner = _node(rest, symbols)

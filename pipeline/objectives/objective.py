@@ -186,6 +186,7 @@ def _lowered(formulas: Formulas) -> dict[str, Lowered]:
         functions["omega"] = lower(stable_form_positive(formulas.omega, R), R)
         functions["divergence"] = lower(formulas.divergence, R)
     if formulas.omega_inverse is not None:
-        ratio = sp.powsimp(sp.cancel(1 / formulas.omega_inverse))
+        ratio = 1 / formulas.omega_inverse
+        ratio = sp.factor(ratio) if ratio.is_rational_function(t) else sp.powsimp(sp.cancel(ratio))
         functions["density_ratio"] = lower(stable_form(ratio, t), t)
     return functions

@@ -65,8 +65,8 @@ def solution(function: sp.Expr, x: sp.Symbol, t: sp.Symbol, points: torch.Tensor
     """x as a formula in t = function(x) that gives the `points` (n,) float64 of x back, or None."""
     try:
         with time_limit():
-            candidates = sp.solve(function - t, x, check=False)  # checked below, on numbers
-    except (NotImplementedError, TimeoutError):
+            candidates = _candidates(function, x, t)
+    except (NotImplementedError, TimeoutError, TypeError):
         return None
     # In floats: SymPy's exact substitution would write out every digit of a tower of powers.
     values = lower(function, x)(points)
@@ -76,6 +76,18 @@ def solution(function: sp.Expr, x: sp.Symbol, t: sp.Symbol, points: torch.Tensor
         ):
             return tidy(sp.expand_log(candidate, force=True), t)
     return None
+
+
+def _candidates(function: sp.Expr, x: sp.Symbol, t: sp.Symbol) -> list[sp.Expr]:
+    """What SymPy solves `function(x) = t` by, unchecked; c log(g(x)) + a by g(x) = exp((t - a)/c)."""
+    constant, rest = function.as_independent(x, as_Add=True)
+    content, inner = rest.as_content_primitive()
+    log = sp.logcombine(inner, force=True)
+    if isinstance(log, sp.log) and log.args[0].is_rational_function(x):
+        power = sp.Dummy("power", positive=True)
+        found = sp.solve(log.args[0] - power, x, check=False)
+        return [one.subs(power, sp.exp((t - constant) / content)) for one in found]
+    return list(sp.solve(function - t, x, check=False))
 
 
 def derived_omega(

@@ -12,6 +12,7 @@ float32 has gradient 0 from v = 17 on, where the true one is 4e-8. The same func
 Functions of a positive variable r are rewritten as functions of log r and brought back.
 """
 
+import math
 from itertools import product
 from typing import Any, Final
 
@@ -125,7 +126,7 @@ def _factored_roots(expression: sp.Expr, r: sp.Symbol) -> sp.Expr:
     if not all(exponent.is_Rational for exponent in exponents):
         return expression
     root = sp.Dummy("root", positive=True)
-    degree = sp.ilcm(1, *(exponent.q for exponent in exponents))
+    degree = math.lcm(*(int(exponent.q) for exponent in exponents))
     polynomial = expression.subs(r, root**degree)
     if degree > _MAX_ROOT or not polynomial.is_rational_function(root):
         return expression
