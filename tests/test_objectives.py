@@ -49,8 +49,8 @@ CLOSED_FORMS = {
     "minimax_probability": lambda r: math.log(1 / (1 + r)) + r * math.log(r / (1 + r)) + 2 * LOG2,
     "non_saturating": lambda r: r * math.log(1 + r) - LOG2,
     "logit_generator": lambda r: r * math.log(r),
-    "least_squares": lambda r: r**3 / (2 * (1 + r) ** 2) - 1 / 8,
-    "least_squares_centred": lambda r: r * ((1 - r) / (1 + r)) ** 2 / 2,
+    "least_squares": lambda r: r**2 / (2 * (1 + r)) - 1 / 4,
+    "least_squares_centred": lambda r: (1 - r) ** 2 / (2 * (1 + r)),
     "exponential": lambda r: 2 - 2 * math.sqrt(r),
     "mean_square": lambda r: (r**2 - 1) / 2,
     "power": lambda r: 2 / 3 * (r**1.5 - 1),
@@ -84,7 +84,7 @@ def test_d_has_its_limit_at_zero():
     limits = {
         "minimax": 2 * LOG2,
         "non_saturating": -LOG2,
-        "least_squares": -1 / 8,
+        "least_squares": -1 / 4,
         "exponential": 2,
         "reverse_kl": 0,
     }
