@@ -228,10 +228,16 @@ def _supremum(expression: sp.Expr, t: sp.Symbol, domain: Domain) -> sp.Expr:
     ]
     try:
         with time_limit():
-            values += [sp.limit(expression, t, domain.low, "+"), sp.limit(expression, t, domain.high, "-")]
+            values += [_end_value(expression, t, end) for end in ((domain.low, "+"), (domain.high, "-"))]
     except (NotImplementedError, TimeoutError, ValueError):
         return sp.oo
     return sp.Max(*values) if all(value.is_extended_real for value in values) else sp.oo
+
+
+def _end_value(expression: sp.Expr, t: sp.Symbol, end: tuple[sp.Expr, str]) -> sp.Expr:
+    """The limit at an end of the domain: by substitution, which is quick, where that has a value."""
+    value = expression.subs(t, end[0])
+    return value if value.is_extended_real and value != sp.nan else sp.limit(expression, t, *end)
 
 
 def range_of(slope: sp.Expr, where: str) -> Domain:
