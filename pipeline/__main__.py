@@ -3,9 +3,12 @@
 It only dispatches: each verb calls one function, and a user's mistake becomes one line and exit code 2.
 """
 
+import contextlib
+import gc
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -36,6 +39,20 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Garbage is not collected in the block, nor what it leaves at the end of the process.
+
+    For a command of a second: over the modules of torch and SymPy collecting takes as long as its own work.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @app.command()
@@ -192,25 +209,26 @@ def objective(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Derive an objective, by NAME or from formulas: its divergence, what vanishes, and every check."""
-    from pipeline.config import OBJECTIVES
-    from pipeline.objectives.command import Request, answer
-
     formulas = {
         "omega": omega, "rho": rho, "f": f, "phi": phi, "psi": psi, "alpha": alpha, "beta": beta,
         "domain": domain, "activation": activation,
     }  # fmt: skip
-    request = Request(
-        name=name,
-        formulas={key: text for key, text in formulas.items() if text is not None},
-        parameters=tuple(parameter or ()),
-        citation=citation,
-        title=title,
-        plot=plot,
-        add=add,
-        as_json=as_json,
-        show_all=show_all,
-    )
-    answer(request, ROOT / OBJECTIVES)
+    with _no_collection():
+        from pipeline.config import OBJECTIVES
+        from pipeline.objectives.command import Request, answer
+
+        request = Request(
+            name=name,
+            formulas={key: text for key, text in formulas.items() if text is not None},
+            parameters=tuple(parameter or ()),
+            citation=citation,
+            title=title,
+            plot=plot,
+            add=add,
+            as_json=as_json,
+            show_all=show_all,
+        )
+        answer(request, ROOT / OBJECTIVES)
 
 
 @app.command()

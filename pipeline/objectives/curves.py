@@ -104,16 +104,17 @@ def _without_tangent(expression: sp.Expr) -> Curve:
 
 def _draw_slope(axes: "Axes", found: Analysis) -> None:
     slope = lower(found.slope, R)
-    _plot(axes, _WIDE, {"s": ("$s(r) = r\\,B''(r)$", slope)})
+    _plot(axes, _WIDE, {"s": ("", slope)})
     axes.set_xscale("log")
     if bool((slope(_WIDE) > 0).all()):
         axes.set_yscale("log")
     axes.set_xlabel("$r = q/p$")
-    axes.set_title("the generator's slope", fontsize=8)
+    axes.set_title("the generator's slope $s(r) = r\\,B''(r)$", fontsize=8)
 
 
 def _plot(axes: "Axes", x: Tensor, curves: Mapping[str, tuple[str, Curve]]) -> None:
     for (colour, dash), (name, (label, curve)) in zip(_LOOK, curves.items(), strict=False):
         options: dict[str, Any] = {"color": colour, "linestyle": dash, "label": label, "gid": name}
         axes.plot(x.numpy(), curve(x).numpy(), **options)
-    axes.legend(frameon=False)
+    if any(label for label, _ in curves.values()):
+        axes.legend(frameon=False)

@@ -4,43 +4,57 @@
 `d' = psi(omega) = B'` up to a constant: then both are the same game.
 """
 
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, Final
 
 import mpmath
 import sympy as sp
+from sympy.integrals.manualintegrate import manualintegrate
 from sympy.integrals.rationaltools import ratint
 
 from pipeline.objectives.divergences import GRID, RELATIVE, Match, simplest
-from pipeline.objectives.formulas import R
+from pipeline.objectives.formulas import R, tidy
+from pipeline.objectives.lowering import lower
 from pipeline.objectives.precise import DIGITS, derivative, evaluate
-from pipeline.objectives.solving import antiderivative, time_limit
+from pipeline.objectives.solving import time_limit
 
 # What SymPy raises where it has no answer, or none in time.
 NO_ANSWER: Final = (TimeoutError, NotImplementedError, ValueError, TypeError, ArithmeticError, AttributeError)
 SECONDS: Final = 0.5  # for one integral
-_FAR: Final = 50  # r = 1e-50 and 1e50 stand for the ends
+_FAR: Final = (50, 100)  # powers of ten: r and 1/r that stand for the ends
 
 
 def frozen_divergence(d: sp.Expr, total: sp.Expr, pull: sp.Expr, known: Match | None, same: bool) -> sp.Expr:
     """B(r) from the known divergence, from d (`total` is d'), or by integrating `pull` = B'.
 
-    An integral from 1 where there is no closed form.
+    An integral over log r from 0 where there is no closed form.
     """
     if known is not None:
         return known.whole
-    if same:
+    if same and not pull.is_rational_function(R):
         return d + simplest((pull - total).subs(R, 1)) * (R - 1)
+    if not pull.has(sp.Integral):
+        for integrate in (ratint,) if pull.is_rational_function(R) else (manualintegrate, sp.integrate):
+            found = _integrated(integrate, pull)
+            if found is not None:
+                return found
+    s = sp.Dummy("s", real=True)
+    return sp.Integral(sp.exp(s) * pull.subs(R, sp.exp(s)), (s, 0, sp.log(R)))
+
+
+def _integrated(integrate: Callable[[sp.Expr, sp.Symbol], sp.Expr], pull: sp.Expr) -> sp.Expr | None:
+    """The integral of `pull` that is 0 at r = 1, if it is found in time, computable and right."""
     try:
         with time_limit(SECONDS):
-            rational = pull.is_rational_function(R)
-            found = ratint(pull, R) if rational else antiderivative(pull, R, sp.Integer(1))
-            found -= simplest(found.subs(R, 1))
-            if not found.has(sp.Integral, sp.RootSum, sp.I) and _is_antiderivative(found, pull):
-                return found
+            found = integrate(pull, R)
+            if found.has(sp.Integral, sp.RootSum, sp.I):
+                return None
+            found = tidy(found, R) - simplest(found.subs(R, 1))
+            lower(found, R)
+            return found if _is_antiderivative(found, pull) else None
     except NO_ANSWER:
-        pass
-    s = sp.Dummy("s", positive=True)
-    return sp.Integral(pull.subs(R, s), (s, 1, R))
+        return None
 
 
 def _is_antiderivative(candidate: sp.Expr, pull: sp.Expr) -> bool:
@@ -115,19 +129,32 @@ def _edge(curvature: sp.Expr, low: Any, high: Any) -> str:
 
 def _strengths(total: sp.Expr, frozen: sp.Expr) -> str:
     """d''/B'' at both ends and at r = 1: where the one pulls harder than the other."""
-    with mpmath.workdps(4 * _FAR):
-        points = [mpmath.mpf(10) ** -_FAR, mpmath.mpf(1), mpmath.mpf(10) ** _FAR]
+    with mpmath.workdps(5 * max(_FAR)):
+        far = [mpmath.mpf(10) ** power for power in _FAR]
         try:
-            ratios = [evaluate(total, R, r) / evaluate(frozen, R, r) for r in points]
+            middle = _ratio(total, frozen, [mpmath.mpf(1)])
+            low, high = _ratio(total, frozen, [1 / r for r in far]), _ratio(total, frozen, far)
         except (ValueError, ZeroDivisionError):
             return ""
-        low, middle, high = map(_read, ratios)
-    return f"; d''/B'' is {middle} at r = 1 and goes to {low} as r -> 0, to {high} as r -> oo"
+    ends = [f"to {value} as r -> {end}" for value, end in ((low, "0"), (high, "oo")) if value]
+    words = [f"is {middle} at r = 1"] if middle else []
+    words += [f"goes {', '.join(ends)}"] if ends else []
+    return f"; d''/B'' {' and '.join(words)}" if words else ""
 
 
-def _read(value: Any) -> str:
-    if abs(value) < 1e-12:
+def _ratio(total: sp.Expr, frozen: sp.Expr, points: list[Any]) -> str:
+    """d''/B'' where it has settled over the points; empty where it has not, as by a logarithm."""
+    ratios = [evaluate(total, R, r) / evaluate(frozen, R, r) for r in points]
+    first, last = ratios[0], ratios[-1]
+    if abs(last) < 1e-12 and abs(last) <= abs(first):
         return "0"
-    if abs(value) > 1e12:
-        return "oo" if value > 0 else "-oo"
-    return str(sp.nsimplify(sp.Float(str(mpmath.nstr(value, 12))), rational=True, tolerance=1e-9))
+    if abs(last) > 1e12 and abs(last) >= abs(first):
+        return "oo" if last > 0 else "-oo"
+    if abs(last - first) > 1e-9 * abs(last):
+        return ""
+    near = Fraction(mpmath.nstr(last, 20)).limit_denominator(100)
+    return (
+        str(near)
+        if abs(last - near.numerator / mpmath.mpf(near.denominator)) < 1e-9
+        else mpmath.nstr(last, 3)
+    )

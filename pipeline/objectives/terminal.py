@@ -17,6 +17,7 @@ from rich.text import Text
 from pipeline.objectives.analysis import Analysis, Limit, analyse
 from pipeline.objectives.checking import Check
 from pipeline.objectives.divergences import Match
+from pipeline.objectives.formulas import R
 from pipeline.objectives.objective import Objective
 from pipeline.objectives.printing import to_text, to_unicode
 from pipeline.objectives.report import GIVEN, by_quadrature, formulas_by_name
@@ -91,7 +92,8 @@ def print_derivation(objective: Objective) -> None:
         _section(console, "Divergence", rows)
     else:
         _section(console, "Divergence", _divergence(found, script))
-        _section(console, "Generator, with the critic held fixed", _generator(found, script))
+        rows = _generator(found, objective.formulas.is_step, script)
+        _section(console, "Generator, with the critic held fixed", rows)
     raw = script.formula(objective.formulas.raw)
     _section(console, f"Losses, as computed from {_raw_name(raw)}", _losses(objective, script))
     quadrature = by_quadrature(expressions, found)
@@ -169,28 +171,24 @@ def _divergence(found: Analysis, script: Script) -> Rows:
 
 
 def _known(left: str, known: Match, script: Script) -> Rows:
-    shift = f" + {_factor(known.shift, script)} (r - 1)" if known.shift != 0 else ""
+    shift = script.formula(known.shift * (R - 1)) if known.shift != 0 else ""
     if known.name == "zero":
-        return [(f"{left} =", f"0{shift}")]
+        return [(f"{left} =", shift or "0")]
     rows = [(script.sentence(f"int p {left} ="), script.sentence(known.text))]
     if known.name != "combination":
         rows.append(("that is:", f"{known.title}, {script.sentence(known.definition)}"))
     if shift:
-        rows.append(("", f"(up to {shift[3:]}, whose integral against p is 0)"))
+        rows.append(("", f"(up to {shift}, whose integral against p is 0)"))
     return rows
 
 
-def _factor(value: sp.Expr, script: Script) -> str:
-    text = script.formula(value)
-    return f"({text})" if value.is_Add else text
-
-
-def _generator(found: Analysis, script: Script) -> Rows:
+def _generator(found: Analysis, is_step: bool, script: Script) -> Rows:
     rows = [("B(r) =", script.formula(found.frozen))]
     if found.frozen_divergence is not None and not found.same_as_total:
         rows += _known("B(r)", found.frozen_divergence, script)
     rows.append(("against d:", script.sentence(found.statement)))
-    rows.append((script.sentence("s(r) = r B''(r) ="), script.formula(found.slope)))
+    away = ", away from r = 1, where omega steps" if is_step else ""
+    rows.append((script.sentence("s(r) = r B''(r) ="), script.formula(found.slope) + away))
     rows.append((script.sentence("r -> 0:"), _limit(found.zero, script, "large")))
     rows.append((script.sentence("r -> oo:"), _limit(found.infinity, script, "small")))
     return rows
