@@ -2,6 +2,9 @@
 
 The list of runs is plan/study.json, never a glob. Each random interval has a generator named by its own row,
 so that no number depends on which other runs the study has.
+
+The tables are in git, so they stay small: six significant digits (float32 holds seven), and single
+seeds at their last step only. evaluated/BENCHMARK/VARIANT/ has all of it.
 """
 
 import math
@@ -13,15 +16,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.catalogue_tables import (
+    OBJECTIVE_COLUMNS,
+    SLOPE_COLUMNS,
+    objective_name,
+    objective_rows,
+    slope_rows,
+    trained_objectives,
+)
 from pipeline.config import RunPlan, StudyPlan
 from pipeline.data.files import json_bytes, write_atomic
 from pipeline.errors import UserError
-from pipeline.evaluate import GALLERY_SCHEMA, HISTORY_COLUMNS, METRIC_COLUMNS, write_csv, write_gallery
+from pipeline.evaluate import GALLERY_SCHEMA, HISTORY_COLUMNS, METRIC_COLUMNS, write_csv
 from pipeline.metrics import floors
 from pipeline.metrics.features import load_report
 from pipeline.metrics.registry import METRICS, measured
 from pipeline.metrics.streams import numpy_generator
 from pipeline.plan import EVALUATED, FEATURES, RESULTS, load_run, load_study, remove_unlisted, run_path
+from pipeline.shown import curve_table, sample_rows, write_curves, write_samples
 from pipeline.statistics import Array, Interval, count_to_interval, seeds_to_interval
 
 SUMMARY_COLUMNS = [
@@ -29,7 +41,7 @@ SUMMARY_COLUMNS = [
     *("collapse_rate", "collapse_low", "collapse_high"),
 ]
 PROGRESS_COLUMNS = ["benchmark", "variant", "metric", "step", "point", "low", "high"]
-CURVE_COLUMNS = ["benchmark", "variant", "quantity", "step", "median", "q25", "q75", "seeds"]
+DIGITS = 6
 Row = tuple[Any, ...]
 
 
@@ -44,28 +56,28 @@ def aggregate(root: Path) -> None:
     metrics, history, gallery = _read_runs(study, root)
     reference_rows = floors.references(study, root)
 
-    summary, progress, curves = [], [], []
+    summary, progress, final, curves, samples = [], [], [], [], []
     for plan in plans:
-        table = metrics[(plan.benchmark, plan.variant)]
-        summary += summary_rows(plan, table, study.settings.bootstrap_resamples)
-        progress += progress_rows(plan, table, study.settings.bootstrap_resamples)
-        curves += curve_rows(plan, history[(plan.benchmark, plan.variant)])
+        run = (plan.benchmark, plan.variant)
+        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples)
+        progress += progress_rows(plan, metrics[run], study.settings.bootstrap_resamples)
+        final += final_rows(plan, metrics[run])
+        curves.append(curve_table(plan, history[run]))
+        samples += sample_rows(plan, gallery[run])
 
+    content = study_content(study, plans, root)
     results = root / RESULTS
-    every_metric = [row for run in study.runs for row in metrics[run].itertuples(index=False, name=None)]
-    write_csv(every_metric, METRIC_COLUMNS, results / "metrics.csv")
-    write_csv(summary, SUMMARY_COLUMNS, results / "summary.csv")
-    write_csv(progress, PROGRESS_COLUMNS, results / "progress.csv")
-    # Curves to look at, in git: five digits.
-    write_csv(curves, CURVE_COLUMNS, results / "history.csv", digits=5)
+    write_csv(final, METRIC_COLUMNS, results / "metrics.csv", DIGITS)
+    write_csv(summary, SUMMARY_COLUMNS, results / "summary.csv", DIGITS)
+    write_csv(progress, PROGRESS_COLUMNS, results / "progress.csv", DIGITS)
+    write_curves(curves, results / "history.csv")
     columns = list(floors.COLUMNS)
-    write_csv(
-        [tuple(row[column] for column in columns) for row in reference_rows],
-        columns,
-        results / "references.csv",
-    )
-    write_gallery([row for run in study.runs for row in gallery[run]], results / "gallery.parquet")
-    write_atomic(results / "study.json", json_bytes(study_content(study, plans, root)))
+    references = [tuple(row[column] for column in columns) for row in reference_rows]
+    write_csv(references, columns, results / "references.csv")
+    write_csv(objective_rows(content["objectives"]), OBJECTIVE_COLUMNS, results / "objectives.csv")
+    write_csv(slope_rows(content["objectives"]), SLOPE_COLUMNS, results / "slopes.csv", DIGITS)
+    write_samples(samples, results / "gallery.parquet")
+    write_atomic(results / "study.json", json_bytes(content))
     write_atomic(results / "metrics.json", json_bytes(nested_summary(summary)))
 
 
@@ -121,19 +133,10 @@ def _interval(plan: RunPlan, metric: str, step: int, values: Array, resamples: i
     return seeds_to_interval(values, resamples, rng)
 
 
-def curve_rows(plan: RunPlan, table: pd.DataFrame) -> list[Row]:
-    """Median and quartiles over the seeds still training, per logged quantity and step."""
-    if table.empty:
-        return []
-    # `lower` and `higher` interpolate nothing, so a curve that ran off to infinity stays infinite, not NaN.
-    grouped = table.groupby(["quantity", "step"])["value"]
-    median, count = grouped.median(), grouped.size()
-    q25 = grouped.quantile(0.25, interpolation="lower")
-    q75 = grouped.quantile(0.75, interpolation="higher")
-    return [
-        (plan.benchmark, plan.variant, *key, median[key], q25[key], q75[key], count[key])
-        for key in count.index
-    ]
+def final_rows(plan: RunPlan, table: pd.DataFrame) -> list[Row]:
+    """Rows (METRIC_COLUMNS) of every seed at the final step; of a diverged one, the step at which it did."""
+    last = (table["step"] == plan.generator_updates) | (table["metric"] == "diverged")
+    return list(table[last].itertuples(index=False, name=None))
 
 
 def nested_summary(summary: list[Row]) -> dict[str, Any]:
@@ -151,19 +154,29 @@ def nested_summary(summary: list[Row]) -> dict[str, Any]:
 def study_content(study: StudyPlan, plans: list[RunPlan], root: Path) -> dict[str, Any]:
     """plan/study.json, and with it all that a reader of the results needs to know.
 
-    recipes {variant: resolved recipe}; features {dataset: report}; objectives {name: derivation}; metrics
+    recipes {variant: resolved recipe}; features {dataset: report}; objectives {name: derivation, its checks as
+    {name: [value, where]}: all of them held}; trains {variant: name of its objective among those}; metrics
     {stem: title, unit, higher_is_better, description}.
     """
     from pipeline.objectives import objective_from_spec
     from pipeline.objectives.report import derivation
 
     reports = {name: load_report(root / FEATURES / name) for name in study.benchmarks}
-    specs = {plan.objective: plan.objective_spec for plan in plans}
+    trained = trained_objectives(plans)
+    objectives = {}
+    for name, plan in trained.items():
+        facts = derivation(objective_from_spec(plan.objective, plan.objective_spec))
+        facts["checks"] = {check["name"]: [check["value"], check["at"]] for check in facts["checks"]}
+        if name != plan.objective:
+            # With parameters of its own it is another objective than the entry of this title.
+            facts["title"] = study.variants[plan.variant].title
+        objectives[name] = facts
     return {
         **study.model_dump(mode="json"),
         "recipes": {plan.variant: plan.recipe.model_dump(mode="json") for plan in plans},
         "features": {name: report for name, report in reports.items() if report["classifier_sha256"]},
-        "objectives": {name: derivation(objective_from_spec(name, spec)) for name, spec in specs.items()},
+        "objectives": objectives,
+        "trains": {plan.variant: objective_name(plan, trained) for plan in plans},
         "metrics": {stem: vars(metric) for stem, metric in METRICS.items()},
     }
 

@@ -9,8 +9,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import catalogue_fixture
 import numpy as np
 import pandas as pd
+
+from pipeline.catalogue_tables import OBJECTIVE_COLUMNS, SLOPE_COLUMNS, objective_rows, slope_rows
+from pipeline.shown import GALLERY_IMAGES, GALLERY_POINTS, GALLERY_SEEDS, write_samples
 
 SOURCES = Path(__file__).parents[1] / "reports"
 VARIANTS = {
@@ -23,6 +27,7 @@ VARIANTS = {
     "wgan_gp": ("WGAN-GP", "wasserstein"),
     "wgan_clip": ("WGAN, clipped", "wasserstein"),
 }
+MANY = catalogue_fixture.VARIANTS
 METRICS = {
     "ring": {
         "modes_covered_n2500": 8,
@@ -78,12 +83,13 @@ def _study(variants: dict[str, tuple[str, str]], seeds: int, benchmarks: tuple[s
         "generator_learning_rate": 1e-3,
         "critic_learning_rate": 1e-3,
         "betas": [0.5, 0.9],
-        "batch": 128,
+        "batch": 64,
         "latents": "shared",
         "penalty": {"kind": "none"},
     }
-    own = {
+    own: dict[str, dict[str, Any]] = {
         "non_saturating_r1": {"penalty": {"kind": "r1", "weight": 0.1}},
+        "minimax_r1": {"penalty": {"kind": "r1", "weight": 0.1}},
         "wgan_gp": {"critic_steps": 3, "penalty": {"kind": "gradient_penalty", "weight": 1.0, "target": 1.0}},
         "wgan_clip": {"critic_steps": 3, "penalty": {"kind": "weight_clipping", "bound": 0.1}},
     }
@@ -143,23 +149,8 @@ def _study(variants: dict[str, tuple[str, str]], seeds: int, benchmarks: tuple[s
             for names in [*METRICS.values(), ("collapsed", "diverged", "missed")]
             for metric in names
         },
-        "objectives": {
-            objective: {
-                "title": objective.replace("_", " ").capitalize(),
-                "construction": "likelihood_ratio",
-                "citation": "Goodfellow et al. 2014",
-                "needs_lipschitz": objective == "wasserstein",
-                "typst": {
-                    "domain": "(-infinity, infinity)",
-                    "phi": "-ln(1 + e^(t))",
-                    "psi": "-ln(1 + e^(-t))",
-                    "beta": "ln(1 + e^(t))",
-                    "omega": None if objective == "wasserstein" else "ln(r)",
-                    "d": None if objective == "wasserstein" else "2 ln(2) - r ln(1 + frac(1, r)) - ln(1 + r)",
-                },
-            }
-            for _, objective in variants.values()
-        },
+        "objectives": {objective: catalogue_fixture.derived(objective) for _, objective in variants.values()},
+        "trains": {name: objective for name, (_, objective) in variants.items()},
     }
 
 
@@ -178,13 +169,15 @@ def write_results(
     extra: dict[str, tuple[str, str]] | None = None,
     diverged: dict[str, int] | None = None,
     benchmarks: tuple[str, ...] = ("ring", "digits"),
+    variants: dict[str, tuple[str, str]] = VARIANTS,
 ) -> Path:
     """Write root/reports with sources, results and made-up numbers; returns root.
 
-    `diverged` says how many of a variant's seeds, from the last, are lost.
+    `variants` is VARIANTS or MANY, {name: (title, objective)}; `diverged` says how many of a variant's
+    seeds, from the last, are lost.
     """
     lost = {"wgan_clip": 1} if diverged is None else diverged
-    variants = {name: pair for name, pair in {**VARIANTS, **(extra or {})}.items() if name not in without}
+    variants = {name: pair for name, pair in {**variants, **(extra or {})}.items() if name not in without}
     reports = root / "reports"
     results = reports / "results"
     (results / "theory").mkdir(parents=True)
@@ -196,6 +189,12 @@ def write_results(
     (results / "study.json").write_text(json.dumps(study, indent=1, sort_keys=True))
     _write_tables(results, study, variants, seeds, lost)
     _write_gallery(results, variants, seeds, lost)
+    for name, columns, rows in (
+        ("objectives", OBJECTIVE_COLUMNS, objective_rows(study["objectives"])),
+        ("slopes", SLOPE_COLUMNS, slope_rows(study["objectives"])),
+    ):
+        table = pd.DataFrame(rows, columns=columns)
+        table.to_csv(results / f"{name}.csv", index=False, float_format="%.6g", na_rep="nan")
     _write_theory(results / "theory", {objective for _, objective in variants.values()})
     _write_claims(results, list(dict.fromkeys(objective for _, objective in variants.values())))
     return root
@@ -228,10 +227,11 @@ def _write_tables(
             for metric, target in names.items():
                 for index, step in enumerate(steps):
                     values = _values(metric, target, variant, seeds, level * (index + 3) / (len(steps) + 2))
-                    metrics += [
-                        {**key, "seed": seed, "step": step, "metric": metric, "value": values[seed]}
-                        for seed in alive
-                    ]
+                    if step == steps[-1]:
+                        metrics += [
+                            {**key, "seed": seed, "step": step, "metric": metric, "value": values[seed]}
+                            for seed in alive
+                        ]
                     band = _statistics(values[alive])
                     if not alive:
                         continue
@@ -250,23 +250,20 @@ def _write_tables(
                         "collapse_high": min(1.0, len(diverged) / seeds + 0.2),
                     }
                 )
-            for quantity in QUANTITIES:
-                noise = _rng(quantity, variant, benchmark)
-                median = np.exp(np.cumsum(noise.normal(0, 0.15, 100)) - 3 * (1 - level))
-                for step, value in zip(np.linspace(0, steps[-1], 100).astype(int), median, strict=True):
-                    if not alive and step > steps[2]:
-                        continue
-                    history.append(
-                        {
-                            **key,
-                            "quantity": quantity,
-                            "step": step,
-                            "median": value,
-                            "q25": value * 0.7,
-                            "q75": value * 1.5,
-                            "seeds": len(alive) or seeds,
-                        }
-                    )
+            curves = {
+                quantity: np.exp(
+                    np.cumsum(_rng(quantity, variant, benchmark).normal(0, 0.25, 40)) - 3 * (1 - level)
+                )
+                for quantity in QUANTITIES
+            }
+            for place, step in enumerate(np.linspace(0, steps[-1], 40).astype(int)):
+                if not alive and step > steps[2]:
+                    continue
+                row = {**key, "step": step, "seeds": len(alive) or seeds}
+                for quantity, median in curves.items():
+                    for end, factor in (("", 1.0), ("_q25", 0.7), ("_q75", 1.5)):
+                        row[quantity + end] = median[place] * factor
+                history.append(row)
     references = []
     for benchmark, names in used.items():
         for metric, target in names.items():
@@ -293,35 +290,33 @@ def _write_tables(
         ("references", references),
     ):
         table = pd.DataFrame(rows, columns=columns.get(name))
-        table.to_csv(results / f"{name}.csv", index=False, float_format="%.9g")
+        digits = 4 if name == "history" else 6
+        table.to_csv(results / f"{name}.csv", index=False, float_format=f"%.{digits}g")
 
 
 def _write_gallery(
     results: Path, variants: dict[str, tuple[str, str]], seeds: int, lost: dict[str, int]
 ) -> None:
     angles = 2 * np.pi * np.arange(8) / 8
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for variant in variants:
         rng = _rng("gallery", variant)
-        for seed in range(seeds - lost.get(variant, 0)):
+        for seed in range(min(seeds - lost.get(variant, 0), GALLERY_SEEDS)):
             modes = rng.permutation(8)[: rng.integers(1, 9)]
-            chosen = angles[rng.choice(modes, 300)]
-            points = np.stack([np.cos(chosen), np.sin(chosen)], 1) + rng.normal(0, 0.03, (300, 2))
-            rows += [
-                {"benchmark": "ring", "variant": variant, "seed": seed, "index": i, "values": point}
-                for i, point in enumerate(points.astype(np.float32))
-            ]
-            images = rng.integers(0, 256, (16, 64)).astype(np.float32)
-            rows += [
-                {"benchmark": "digits", "variant": variant, "seed": seed, "index": i, "values": image}
-                for i, image in enumerate(images)
-            ]
-    columns = ["benchmark", "variant", "seed", "index", "values"]
-    pd.DataFrame(rows, columns=columns).to_parquet(results / "gallery.parquet", index=False)
+            chosen = angles[rng.choice(modes, GALLERY_POINTS)]
+            points = np.stack([np.cos(chosen), np.sin(chosen)], 1) + rng.normal(0, 0.03, (len(chosen), 2))
+            digit = np.abs(np.add.outer(np.arange(8) - 3.5, 1.5 * np.sin(np.arange(8) + seed))) < 1.5
+            shades = digit.ravel() * rng.integers(10, 17, (GALLERY_IMAGES, 64)) * 255 / 16
+            for benchmark, values in (("ring", points), ("digits", shades)):
+                rows += [
+                    (benchmark, variant, seed, place, value.astype(np.float16))
+                    for place, value in enumerate(values)
+                ]
+    write_samples(rows, results / "gallery.parquet")
 
 
 def _write_theory(folder: Path, objectives: set[str]) -> None:
-    distance = np.linspace(0, 10, 101)
+    distance = np.linspace(0, 15, 151)
     jsd = np.log(2) * (1 - np.exp(-(distance**2) / 8))
     pd.DataFrame(
         {
@@ -333,8 +328,11 @@ def _write_theory(folder: Path, objectives: set[str]) -> None:
     ).to_csv(folder / "distance.csv", index=False, float_format="%.9g")
     rows = []
     for objective in sorted(objectives):
-        decay = _rng("decay", objective).random() * 2
+        # A third of the gradients grows, a third is lost; no gradient of paired objectives.
+        decay = (0.0, -0.2, _rng("decay", objective).random() * 2)[len(objective) % 3]
         for value in distance[1:]:
+            if catalogue_fixture.derived(objective)["construction"] == "paired":
+                continue
             gradient = np.exp(-decay * value) * value
             rows.append({"objective": objective, "distance": value, "gradient_abs": gradient})
     pd.DataFrame(rows).to_csv(folder / "generator_gradient.csv", index=False, float_format="%.9g")
@@ -354,7 +352,11 @@ def _write_claims(results: Path, objectives: list[str]) -> None:
             "reading": "All 4 disjoint pairs have JSD log 2 to within 1.1e-16 nats.",
             "shown_in": ["results/theory/distance.csv"],
         }
-        for name, verdict in (("V1", "supported"), ("V2", "contradicted"), ("C1", "inconclusive"))
+        for name, verdict in (
+            *(("V1", "supported"), ("V2", "contradicted"), ("C1", "inconclusive")),
+            *((f"W{number}", "supported") for number in (*range(1, 7), 8, 9, 10)),
+            *(("L1", "supported"), ("L2", "contradicted")),
+        )
     ]
     claims.append(
         {

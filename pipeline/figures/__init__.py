@@ -11,11 +11,13 @@ from pathlib import Path
 import matplotlib as mpl
 
 from pipeline.figures.curves import generator_gradient_norms, modes_through_training
-from pipeline.figures.exact import distance_jsd
+from pipeline.figures.exact import distance_jsd, slope_map
 from pipeline.figures.intervals import intervals_digits, intervals_ring
 from pipeline.figures.samples import digits_samples, ring_samples
-from pipeline.figures.style import RC, Drawing, save
+from pipeline.figures.style import RC, Drawing
+from pipeline.figures.svg import save
 from pipeline.figures.tables import FOLDER, RESULTS, Results
+from pipeline.figures.vanishing import vanishing_and_collapse
 
 FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "ring_samples": ring_samples,
@@ -25,6 +27,8 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "intervals_ring": intervals_ring,
     "intervals_digits": intervals_digits,
     "distance_jsd": distance_jsd,
+    "slope_map": slope_map,
+    "vanishing_and_collapse": vanishing_and_collapse,
 }
 
 

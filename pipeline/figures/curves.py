@@ -1,41 +1,40 @@
-"""What happens during training: one small panel per variant, all others grey behind it."""
+"""What happens during training: one small panel per variant, by family, both benchmarks in it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 
-from pipeline.figures.style import FAINT, WIDTH, Drawing, Look, letter, looks
-from pipeline.figures.tables import Results
+from pipeline.figures.style import FAINT, INK, LOOKS, WIDTH, Drawing
+from pipeline.figures.tables import FAMILIES, Results, Variant
 
-COLUMNS, MANY_COLUMNS, MANY = 4, 6, 12  # panels beside each other, and how many when there are more than MANY
-PANEL_HEIGHT = 0.82  # inches
-CONTEXT_POINTS = 40  # of a grey curve, which repeats in every panel
+COLUMNS = 6
+PANEL, TITLE, HEAD, FOOT, LEFT, GAP = 0.4, 0.15, 0.19, 0.3, 0.3, 0.1  # inches
+POINTS_WITH_MARKERS = 12
 # The metric that counts what a generator covers, per kind of data, and how many there are to cover.
 COVERAGE: dict[str, tuple[str, Callable[[dict[str, object]], int]]] = {
     "ring": ("modes_covered", lambda data: int(str(data["modes"]))),
     "digits": ("classes_covered", lambda data: 10),
 }
+STYLES = ((), (3, 1.2), (1, 1), (5, 1, 1, 1))  # dashes of the benchmarks, in the study's order
 
 
 @dataclass(frozen=True)
-class Bands:
-    """One benchmark's curves: table with columns variant, step, middle, low, high."""
+class Course:
+    """A benchmark's curves, x and y as shares or in the figure's unit: variant, x, middle, low, high."""
 
-    heading: str
-    label: str
+    title: str
     table: pd.DataFrame
-    log: bool = False
-    total: float | None = None
 
 
 def modes_through_training(results: Results) -> Drawing | None:
-    """Modes (classes) covered at every checkpoint, interquartile mean with its interval."""
-    blocks = []
+    """Share of the modes (classes) covered at every checkpoint, interquartile mean with its interval."""
+    courses, stems = [], []
     for benchmark, title in results.benchmarks.items():
         data = results.data(benchmark)
         stem, count = COVERAGE.get(data["kind"], ("", lambda _: 0))
@@ -44,124 +43,153 @@ def modes_through_training(results: Results) -> Drawing | None:
             continue
         rows = results.progress
         rows = rows[(rows.benchmark == benchmark) & (rows.metric == metric)]
-        word = stem.removesuffix("_covered")
-        blocks.append(
-            Bands(
-                f"{title}: {word} covered", word, rows.rename(columns={"point": "middle"}), total=count(data)
-            )
-        )
-    if not blocks:
+        shares = rows[["point", "low", "high"]] / count(data)
+        table = pd.concat([rows[["variant", "step"]], shares], axis=1).rename(columns={"point": "middle"})
+        courses.append(Course(title, _as_share(table, results, benchmark)))
+        stems.append(f"{stem.removesuffix('_covered')} of {title}")
+    if not courses:
         return None
+    figure = _small_multiples(results, courses, "share covered", log=False)
     caption = (
-        "Modes covered on the ring and classes covered on the digits through training: interquartile mean "
-        "over seeds (line) with its 95 % bootstrap interval (band), each variant in its own panel over all "
-        "others (grey). The dotted line is the number of modes or classes of the data."
+        f"The share covered of the {' and of the '.join(stems)} through training, one panel per variant, by "
+        "family: interquartile mean over seeds (line) with its 95 % bootstrap interval (band). Grey: from "
+        f"the lowest to the highest interquartile mean of all variants on {courses[0].title}."
     )
-    return Drawing(
-        _small_multiples(results, blocks),
-        caption,
-        _alt(results, "the number of modes or classes covered"),
-        ("progress.csv",),
-    )
+    return Drawing(figure, caption, _alt(results, "the share of modes or classes covered"), ("progress.csv",))
 
 
 def generator_gradient_norms(results: Results) -> Drawing | None:
     """Norm of the gradient that reaches the generator, median and quartiles over seeds, log scale."""
-    blocks = []
+    quantity = "generator_gradient_norm"
+    if quantity not in results.history.columns:
+        return None
+    courses = []
     for benchmark, title in results.benchmarks.items():
-        rows = results.history
-        rows = rows[(rows.benchmark == benchmark) & (rows.quantity == "generator_gradient_norm")]
-        table = rows.rename(columns={"median": "middle", "q25": "low", "q75": "high"}).replace(np.inf, np.nan)
-        blocks.append(Bands(f"{title}: norm of the generator's gradient", "gradient norm", table, log=True))
+        rows = results.history[results.history.benchmark == benchmark]
+        names = {quantity: "middle", f"{quantity}_q25": "low", f"{quantity}_q75": "high"}
+        table = rows[["variant", "step", *names]].rename(columns=names).replace(np.inf, np.nan)
+        courses.append(Course(title, _as_share(table, results, benchmark)))
+    figure = _small_multiples(results, courses, "gradient norm", log=True)
     caption = (
-        "Norm of the generator's gradient through training, on a log scale: median over seeds (line) and "
-        "quartiles (band), each variant in its own panel over all others (grey). Norms of different "
-        "objectives have different units of loss; compare their course, not their height."
+        "Norm of the generator's gradient through training, on a log scale, one panel per variant, by "
+        "family: median over seeds (line) and quartiles (band). Grey: from the lowest to the highest median "
+        f"of all variants on {courses[0].title}. Norms of different objectives have different units of loss; "
+        "compare their course, not their height."
     )
-    return Drawing(
-        _small_multiples(results, blocks),
-        caption,
-        _alt(results, "the norm of the generator's gradient (log scale)"),
-        ("history.csv",),
-    )
+    alt = _alt(results, "the norm of the generator's gradient (log scale)")
+    return Drawing(figure, caption, alt, ("history.csv",))
 
 
-def _small_multiples(results: Results, blocks: list[Bands]) -> Figure:
-    styles = looks(results.variants)
-    rows = -(-len(results.variants) // _columns(results))
-    height = len(blocks) * (rows * PANEL_HEIGHT + 0.45)
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
-    for index, (part, block) in enumerate(zip(parts, blocks, strict=True)):
-        part.suptitle(f"({letter(index)})  {block.heading}", x=0.01, ha="left", fontsize=8, weight="bold")
-        part.supxlabel("generator updates", fontsize=7)
-        part.supylabel(block.label, fontsize=7)
-        _block(part, block, results, styles)
+def _as_share(table: pd.DataFrame, results: Results, benchmark: str) -> pd.DataFrame:
+    """With x, the step as a share of the benchmark's generator updates."""
+    return table.assign(x=table.step / results.study["settings"]["generator_updates"][benchmark])
+
+
+def _small_multiples(results: Results, courses: list[Course], label: str, log: bool) -> Figure:
+    groups = results.families
+    rows = sum(-(-len(group) // COLUMNS) for group in groups.values())
+    height = rows * (PANEL + TITLE) + len(groups) * HEAD + FOOT
+    figure = Figure(figsize=(WIDTH, height))
+    columns = min(COLUMNS, max(map(len, groups.values())))
+    width = (WIDTH - LEFT - 0.03) / max(columns, 4)
+    limits = _limits(courses, log)
+    context = _range_of_all(courses[0].table)
+    top = height
+    last: dict[int, Axes] = {}
+    for family, group in groups.items():
+        figure.text(
+            0.04 / WIDTH, (top - 0.07) / height, FAMILIES[family], color=LOOKS[family].text,
+            fontsize=7.2, weight="bold", va="top",
+        )  # fmt: skip
+        top -= HEAD
+        for place, variant in enumerate(group):
+            row, column = divmod(place, COLUMNS)
+            bottom = top - (row + 1) * (PANEL + TITLE)
+            box = (LEFT + column * width, bottom + 0.02, width - GAP, PANEL - 0.04)
+            axes = figure.add_axes((box[0] / WIDTH, box[1] / height, box[2] / WIDTH, box[3] / height))
+            _curves(axes, variant, courses, context, log)
+            axes.set_title(variant.title, color=LOOKS[family].text, fontsize=5.6, pad=2, loc="left")
+            _ticks(axes, limits, log, first=column == 0)
+            last[column] = axes
+        top -= -(-len(group) // COLUMNS) * (PANEL + TITLE)
+    for axes in last.values():
+        axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    _legend(figure, courses, height, label)
     return figure
 
 
-def _columns(results: Results) -> int:
-    count = len(results.variants)
-    return min(MANY_COLUMNS if count > MANY else COLUMNS, count)
+def _curves(axes: Axes, variant: Variant, courses: list[Course], context: pd.DataFrame, log: bool) -> None:
+    look = LOOKS[variant.family]
+    axes.fill_between(context.x, context.low, context.high, color=FAINT, alpha=0.6, linewidth=0, zorder=0)
+    drawn = False
+    for course, dashes in zip(courses, STYLES, strict=False):
+        own = course.table[course.table.variant == variant.name].sort_values("x")
+        if log:
+            own = own[own.middle > 0]
+        if own.middle.notna().any():
+            axes.fill_between(own.x, own.low, own.high, color=look.colour, alpha=0.25, linewidth=0)
+            line: dict[str, Any] = {"dashes": dashes} if dashes else {}
+            mark: dict[str, Any] = {"marker": look.marker, "ms": 1.6, "mew": 0} if len(own) <= POINTS_WITH_MARKERS else {}
+            axes.plot(own.x, own.middle, color=look.colour, linewidth=0.9, zorder=3, **line, **mark)
+            drawn = True
+    if not drawn:
+        axes.text(0.5, 0.5, "no seed left", transform=axes.transAxes, ha="center", va="center", fontsize=5.8)
 
 
-def _block(part: SubFigure, block: Bands, results: Results, styles: dict[str, Look]) -> None:
-    variants = list(results.variants.values())
-    columns = _columns(results)
-    rows = -(-len(variants) // columns)
-    grid = part.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    curves = {name: rows.sort_values("step") for name, rows in block.table.groupby("variant")}
-    for axes, variant in zip(grid.flat, variants, strict=False):
-        for name, curve in curves.items():
-            if name != variant.name:
-                thin = curve.iloc[:: max(1, len(curve) // CONTEXT_POINTS)]
-                axes.plot(thin.step, thin.middle, color=FAINT, linewidth=0.6, zorder=1)
-        look = styles[variant.name]
-        own = curves.get(variant.name)
-        if own is None or own.middle.isna().all():
-            axes.text(
-                0.5, 0.5, "no seed left", transform=axes.transAxes, ha="center", va="center", fontsize=6.5
-            )
-        else:
-            axes.fill_between(own.step, own.low, own.high, color=look.colour, alpha=0.25, linewidth=0)
-            axes.plot(own.step, own.middle, color=look.colour, linewidth=1.2, zorder=3)
-            if len(own) <= 12:
-                axes.plot(own.step, own.middle, look.marker, color=look.colour, ms=3, mew=0, zorder=4)
-        axes.set_title(variant.title, color=look.text, fontsize=7 if columns <= COLUMNS else 5.8, pad=2.5)
-        if block.total is not None:
-            axes.axhline(block.total, color="#555555", linestyle=":", linewidth=0.8, zorder=2)
-    for axes in grid.flat[len(variants) :]:
-        axes.set_visible(False)
-    _scales(grid, block)
+def _range_of_all(table: pd.DataFrame) -> pd.DataFrame:
+    """Lowest and highest middle of all variants at each x: columns x, low, high."""
+    grouped = table.groupby("x")["middle"]
+    return pd.DataFrame({"low": grouped.min(), "high": grouped.max()}).reset_index()
 
 
-def _scales(grid: np.ndarray, block: Bands) -> None:
-    first: Axes = grid.flat[0]
-    first.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    first.xaxis.set_major_formatter(FuncFormatter(_thousands))
-    if block.log:
-        first.set_yscale("log")
-        positive = block.table.loc[block.table.middle > 0, ["low", "middle", "high"]]
-        first.yaxis.set_major_locator(LogLocator(numticks=5))
-        first.yaxis.set_minor_formatter(NullFormatter())
-        if len(positive):
-            # Quartiles may touch 0 (a vanished gradient); the axis then ends a decade below the medians.
-            floor = positive.middle.min() / 10
-            low = positive.low[positive.low > floor].min()
-            first.set_ylim(low / 1.5, positive.high.max() * 1.5)
+def _limits(courses: list[Course], log: bool) -> tuple[float, float]:
+    if not log:
+        return 0.0, 1.08
+    table = pd.concat([course.table for course in courses])
+    positive = table[table.middle > 0]
+    if positive.empty:
+        return 0.1, 1.0
+    # Quartiles may touch 0 (a vanished gradient); the axis then ends a decade below the medians.
+    floor = positive.middle.min() / 10
+    low = positive.low[positive.low > floor].min()
+    return float(low) / 1.5, float(positive.high.max()) * 1.5
+
+
+def _ticks(axes: Axes, limits: tuple[float, float], log: bool, first: bool) -> None:
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.5, 1], [])
+    if log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(numticks=4))
+        axes.yaxis.set_minor_locator(FixedLocator([]))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
-        top = block.total or float(block.table.high.max())
-        first.set_ylim(0, top * 1.08)
-        first.set_yticks([0, top / 2, top])
+        axes.set_yticks([0, 0.5, 1], ["0", "½", "1"])
+        axes.axhline(1, color="#555555", linestyle=":", linewidth=0.6, zorder=2)
+    axes.set_ylim(*limits)
+    axes.tick_params(labelsize=5.4, length=1.6, pad=1.5)
+    if not first:
+        axes.tick_params(labelleft=False)
 
 
-def _thousands(value: float, _: int) -> str:
-    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+def _legend(figure: Figure, courses: list[Course], height: float, label: str) -> None:
+    """Which dash is which benchmark, and what the axes are, below the panels."""
+    axes = figure.add_axes((0, 0, 1, 0.13 / height), frameon=False)
+    axes.set(xlim=(0, WIDTH), ylim=(0, 1), xticks=[], yticks=[])
+    axes.text(
+        0.05, 0.5, f"upwards: {label}; across: training, from its start to its end", fontsize=6, va="center"
+    )
+    here = 3.5
+    for course, dashes in zip(courses, STYLES, strict=False):
+        line: dict[str, Any] = {"dashes": dashes} if dashes else {}
+        axes.plot([here, here + 0.3], [0.5, 0.5], color=INK, linewidth=0.9, **line)
+        axes.text(here + 0.35, 0.5, course.title, fontsize=6, va="center")
+        here += 1.3
 
 
 def _alt(results: Results, what: str) -> str:
     titles = ", ".join(variant.title for variant in results.variants.values())
     return (
-        f"Line charts of {what} against generator updates, for {' and '.join(results.benchmarks.values())}, "
+        f"Line charts of {what} through training, for {' and '.join(results.benchmarks.values())}, "
         f"one panel for each of {titles}, with bands of spread over seeds."
     )

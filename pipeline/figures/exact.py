@@ -1,94 +1,116 @@
 """Exact curves: densities and optimal critics, no trained network."""
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from pipeline.figures.style import INK, SOFT, WIDTH, Drawing, letter, objective_looks
+from pipeline.figures.families import family_panels, level
+from pipeline.figures.style import INK, SOFT, WIDTH, Drawing, letter
 from pipeline.figures.tables import Results
 
-MARKS = 6  # markers along a curve
-LEGEND_CHARACTERS = 80  # that fit in one line of six
-DECADES = 14  # shown at most on the log axis of the gradients
+DECADES = 8  # shown at most of what is left of a gradient
+FARTHEST = 4.0  # log10 of r at either end of the map
+GRADIENT_POINTS = 76  # along a curve: every 0.2 standard deviations
 
 
 def distance_jsd(results: Results) -> Drawing:
-    """JSD of two normals against their distance, its derivative, and every objective's exact gradient."""
+    """JSD of two normals against their distance, its derivative, and what is left of every gradient."""
     curve = results.theory("distance", "distance jsd_nats jsd_gradient_nats")
-    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
-    left.axhline(np.log(2), color=SOFT, linestyle=":", linewidth=0.8)
-    left.annotate(
-        "log 2",
-        (0.98, np.log(2)),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 2),
-        textcoords="offset points",
-        ha="right",
-        color=SOFT,
-        fontsize=6.5,
-    )
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.5, 3.1))[:, 0]
+    left, right = above.subplots(1, 2)
+    level(left, np.log(2), "log 2")
     left.plot(curve.distance, curve.jsd_nats, color=INK)
-    left.set(ylabel="JSD [nats]", ylim=(0, 0.76))
-    middle.plot(curve.distance, curve.jsd_gradient_nats.where(curve.jsd_gradient_nats > 0), color=INK)
-    middle.set(ylabel="d JSD / d distance [nats per std]")
-    objectives = _gradients(right, results)
-    right.set(ylabel="|gradient| at the optimal critic")
-    for axes in (middle, right):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(numticks=6))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    for index, axes in enumerate((left, middle, right)):
+    left.set(ylabel="JSD [nats]", ylim=(0, 0.85))
+    right.plot(curve.distance, curve.jsd_gradient_nats.where(curve.jsd_gradient_nats > 0), color=INK)
+    right.set(ylabel="d JSD / d distance", yscale="log")
+    right.yaxis.set_major_locator(LogLocator(numticks=6))
+    right.yaxis.set_minor_formatter(NullFormatter())
+    for index, axes in enumerate((left, right)):
+        axes.set_title(f"({letter(index)})", loc="left", weight="bold", fontsize=7)
         axes.set_xlabel("distance of the means [std]")
-        axes.set_title(f"({letter(index)})", loc="left", weight="bold")
-    handles, labels = right.get_legend_handles_labels()
-    columns = 6 if sum(map(len, labels)) <= LEGEND_CHARACTERS else 5
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, handlelength=2.6, columnspacing=1.3
-    )
+    table = results.gradients
+    curves = {}
+    for name, rows in table.groupby("objective", sort=False):
+        thin = rows.iloc[:: max(1, len(rows) // GRADIENT_POINTS)]
+        curves[str(name)] = (thin.distance.to_numpy(), thin.share.to_numpy())
+    panels = family_panels(below, results, curves, (10.0**-DECADES, 3.0), height=2.4, first=2)
+    panels[0].set_ylabel("gradient over its largest so far")
+    for axes in panels:
+        axes.set_xlim(0, table.distance.max())
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set_xlabel("distance of the means [std]")
     caption = (
         "Two normals of equal variance at a growing distance, exactly. (a) Their Jensen-Shannon divergence, "
-        "which saturates at log 2. (b) Its derivative, log scale. (c) The generator's exact gradient with "
-        "respect to the distance with the optimal critic held fixed, one curve per objective, log scale, in "
-        "the colour of the variant that trains it."
+        "which saturates at log 2. (b) Its derivative, log scale. Below, by family: the size of the "
+        "generator's exact gradient with respect to the distance, the optimal critic held fixed, over the "
+        "largest it had up to that distance, log scale. A curve that stays at 1 still grows; one that falls "
+        "has lost its gradient." + _absent(results, set(curves), "No exact gradient")
     )
     return Drawing(
-        figure, caption, _alt(objectives), ("theory/distance.csv", "theory/generator_gradient.csv")
+        figure,
+        caption,
+        _alt(results, curves, "the share of the generator's gradient that is left", "the distance"),
+        ("theory/distance.csv", "theory/generator_gradient.csv"),
     )
 
 
-def _gradients(axes: Axes, results: Results) -> list[str]:
-    table = results.theory("generator_gradient", "objective distance gradient_abs")
-    trained = {variant.objective for variant in results.variants.values()}
-    names = [name for name in dict.fromkeys(table.objective) if name in trained]
-    table = table[table.objective.isin(names)]
-    styles = objective_looks(names, results.variants)
-    for index, name in enumerate(names):
-        rows = table[(table.objective == name) & (table.gradient_abs > 0)]
-        every = max(1, len(rows) // MARKS)
-        axes.plot(
-            rows.distance,
-            rows.gradient_abs,
-            **styles[name].line,
-            marker=styles[name].marker,
-            markevery=(index * every // max(1, len(names)), every),
-            ms=3,
-            mew=0,
-            label=_title(results, name),
-        )
-    top = table.gradient_abs.max()
-    axes.set_ylim(max(table.gradient_abs.min(), top * 10.0**-DECADES) / 2, top * 2)
-    return [_title(results, name) for name in names]
-
-
-def _title(results: Results, objective: str) -> str:
-    return str(results.study["objectives"][objective]["title"])
-
-
-def _alt(objectives: list[str]) -> str:
-    return (
-        "Three line charts against the distance of two normals: the Jensen-Shannon divergence rising to log "
-        f"2, its derivative falling towards zero, and the size of the generator's gradient for "
-        f"{', '.join(objectives)}."
+def slope_map(results: Results) -> Drawing | None:
+    """The slope s(r) that the generator feels at a sample, against r, for every objective that has one."""
+    table = results.slopes
+    table = table[table.objective.isin(results.objectives) & (table.log10_r.abs() <= FARTHEST)]
+    known = {
+        str(name): (10.0 ** rows.log10_r.to_numpy(), rows.slope.to_numpy())
+        for name, rows in table.groupby("objective", sort=False)
+    }
+    curves = {name: curve for name, curve in known.items() if (curve[1] > 0).any()}
+    if not curves:
+        return None
+    figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
+    top = 10.0**FARTHEST
+    panels = family_panels(figure, results, curves, (1 / top, top), height=2.4)
+    panels[0].set_ylabel("slope s(r)")
+    for axes in panels:
+        axes.set_xscale("log")
+        axes.set_xlim(1 / top, top)
+        axes.axvline(1, color=SOFT, linestyle=":", linewidth=0.8, zorder=0)
+        axes.xaxis.set_major_locator(FixedLocator([1e-4, 1e-2, 1, 1e2, 1e4]))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{round(np.log10(value))}}}$"))
+        axes.set_xlabel("r = q/p at the sample")
+    flat = [
+        str(results.objectives[name]["title"])
+        for name in results.objectives
+        if name in set(known) - set(curves)
+    ]
+    below = [str(results.objectives[name]["title"]) for name, (_, y) in curves.items() if (y < 0).any()]
+    away = f" Not drawn where it is below 0 and drives samples away: {', '.join(below)}." if below else ""
+    zero = f" Zero wherever r is not 1: {', '.join(flat)}." if flat else ""
+    caption = (
+        "The vanishing map: the slope s(r) = r d/dr β(ω(r)) that moves a sample of the generator up the "
+        "gradient of log p/q, the optimal critic held fixed, against the ratio r = q/p at the sample; both "
+        "axes logarithmic. To the right the sample lies where the data is not: an objective whose curve "
+        "falls there tells such a sample nothing. To the left it lies where too few samples are."
+        + away
+        + zero
+        + _absent(results, set(known), "No such slope")
     )
+    return Drawing(
+        figure,
+        caption,
+        _alt(results, curves, "the slope that the generator feels", "the ratio of generated to data density"),
+        ("slopes.csv",),
+    )
+
+
+def _absent(results: Results, known: set[str], what: str) -> str:
+    """A sentence that names the objectives without such a curve."""
+    names = [str(results.objectives[name]["title"]) for name in results.objectives if name not in known]
+    return f" {what}: {', '.join(names)}." if names else ""
+
+
+def _alt(results: Results, curves: dict[str, tuple[np.ndarray, np.ndarray]], what: str, over: str) -> str:
+    titles = ", ".join(
+        str(results.objectives[name]["title"]) for name in results.objectives if name in curves
+    )
+    return f"Line charts of {what} against {over}, one panel per family of objectives, for {titles}."

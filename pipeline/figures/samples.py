@@ -1,33 +1,40 @@
-"""Samples at the end of training: one column per variant, one row per seed."""
+"""Samples at the end of training: for each variant one small panel per seed, by family.
+
+A panel's place is worked out here, in inches from the upper left corner: a figure of a hundred panels as a
+hundred matplotlib axes would be slow to draw and large.
+"""
 
 import itertools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.figures.style import FAINT, INK, SOFT, WIDTH, Drawing, Look, looks, wrapped
-from pipeline.figures.tables import Results, to_records
+from pipeline.figures.style import FAINT, INK, LOOKS, SOFT, WIDTH, Drawing
+from pipeline.figures.tables import FAMILIES, Results, Variant, to_records
 
-SEEDS = 5  # rows of a block: the first seeds of the study, never chosen by their result
-ROWS = 10  # that fit on a page; a study of many variants shows fewer seeds of each
-COLUMNS, FEWEST = (
-    8,
-    5,
-)  # variants per block; a wider study continues in a block below; room for at least FEWEST
-POINTS = 150  # per ring panel: enough to see each mode, and a small file
+SEEDS = 3  # of each variant: the first of the study, never chosen by their result
+COLUMNS = 4  # variants beside each other
+BETWEEN, TITLE, LABEL, HEAD = 0.14, 0.14, 0.13, 0.22  # inches: between variants; lines of words
 FRAME = 1.45  # half width of a ring panel, in radii
-LEVELS = 17  # grey levels, as in the data: smaller files, no visible change
 
 Values = NDArray[np.float64]
-Panel = Callable[[Axes, Values, Look], None]  # values (n, D), n >= 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One seed of one variant: its panel's left and upper edge, in inches from the upper left corner."""
+
+    variant: Variant
+    seed: int
+    left: float
+    top: float
 
 
 def ring_samples(results: Results) -> Drawing | None:
@@ -49,33 +56,46 @@ def _ring(results: Results, benchmark: str) -> Drawing:
     data = results.data(benchmark)
     radius, modes = data["radius"], data["modes"]
     angles = 2 * np.pi * np.arange(modes) / modes
-    centres = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    centres = np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
-    def panel(axes: Axes, values: Values, look: Look) -> None:
-        axes.set(xlim=(-FRAME * radius, FRAME * radius), ylim=(-FRAME * radius, FRAME * radius))
-        axes.plot(*centres.T, "o", ms=6.5, mfc="none", mec=SOFT, mew=0.5)
-        points = values[:POINTS]
-        _dots(axes, points[np.isfinite(points).all(axis=1)], look.colour)
+    def panel(axes: Axes, cell: Cell, side: float, values: Values) -> None:
+        middle = np.array([cell.left + side / 2, cell.top + side / 2])
+        # Inches grow downwards.
+        scale = np.array([1, -1]) * side / 2 / FRAME
+        rings = middle + centres * scale
+        axes.plot(*rings.T, "o", ms=min(5.0, side * 9), mfc="none", mec=SOFT, mew=0.4)
+        points = values / radius
+        inside = (np.abs(points) < FRAME).all(axis=1)  # not where infinite
+        _dots(axes, middle, middle + points[inside] * scale, LOOKS[cell.variant.family].colour)
 
     figure, shown = _grid(results, benchmark, panel, _labels(results, benchmark, "modes_covered", modes))
+    count = int(results.gallery.loc[results.gallery.benchmark == benchmark, "index"].max()) + 1
     caption = (
-        f"{results.benchmarks[benchmark]}: {POINTS} samples of each generator after training (dots) over the "
-        f"{modes} real modes (grey circles, drawn larger than the modes). Columns: variants. Rows: the first "
-        f"{shown} seeds, not chosen by their result. Below each panel the number of modes covered; "
-        "samples outside the frame are not shown." + _diverged_note(results, benchmark, shown)
+        f"{results.benchmarks[benchmark]}: {count} samples of each generator after training (dots) over the "
+        f"{modes} real modes (grey circles, drawn larger than the modes), for the first {shown} seeds of "
+        "every variant, not chosen by their result. Below each panel the number of modes covered; samples "
+        "outside the frame are not shown." + _diverged_note(results, benchmark, shown)
     )
     return Drawing(figure, caption, _alt(results, benchmark, shown), _SOURCE)
 
 
 def _digits(results: Results, benchmark: str) -> Drawing:
-    def panel(axes: Axes, values: Values, look: Look) -> None:
-        axes.imshow(_mosaic(values), cmap="gray_r", vmin=0, vmax=255, interpolation="none")
-        axes.spines[:].set_color(look.colour)
+    def panel(axes: Axes, cell: Cell, side: float, values: Values) -> None:
+        extent = (cell.left, cell.left + side, cell.top + side, cell.top)
+        axes.imshow(
+            _mosaic(values),
+            cmap="gray_r",
+            vmin=0,
+            vmax=255,
+            interpolation="none",
+            extent=extent,
+            aspect="auto",
+        )
 
     figure, shown = _grid(results, benchmark, panel, _labels(results, benchmark, "classes_covered", 10))
     caption = (
-        f"{results.benchmarks[benchmark]}: 16 samples of each generator after training. Columns: variants. "
-        f"Rows: the first {shown} seeds, not chosen by their result. Below each panel the number of classes "
+        f"{results.benchmarks[benchmark]}: samples of each generator after training, for the first {shown} "
+        "seeds of every variant, not chosen by their result. Below each panel the number of classes "
         "covered." + _diverged_note(results, benchmark, shown)
     )
     return Drawing(figure, caption, _alt(results, benchmark, shown), _SOURCE)
@@ -85,46 +105,67 @@ _SOURCE = ("gallery.parquet", "metrics.csv")
 
 
 def _grid(
-    results: Results, benchmark: str, panel: Panel, labels: dict[tuple[str, int], str]
+    results: Results,
+    benchmark: str,
+    panel: Callable[[Axes, Cell, float, Values], None],
+    labels: dict[tuple[str, int], str],
 ) -> tuple[Figure, int]:
-    """Variants x seeds panels, COLUMNS variants to a block; returns the figure and the seeds shown."""
-    variants = list(results.variants.values())
-    columns = min(COLUMNS, len(variants))
-    blocks = -(-len(variants) // columns)
-    seeds = range(int(results.study["settings"]["seeds"]))[: min(SEEDS, max(1, ROWS // blocks))]
-    figure, grid = _frame(columns, blocks, len(seeds))
-    samples, diverged = _samples(results, benchmark), results.diverged(benchmark)
-    styles = looks(results.variants)
-    for place, variant in enumerate(variants):
-        block, column = divmod(place, columns)
-        for seed, axes in zip(seeds, grid[block * len(seeds) :, column], strict=False):
-            axes.set_visible(True)
-            key = (variant.name, seed)
-            if seed == seeds[0]:
-                axes.set_title(wrapped(variant.title, 13), color=styles[variant.name].text, fontsize=6.5)
-            if column == 0:
-                axes.set_ylabel(f"seed {seed}", fontsize=6.5)
-            if key in diverged:
-                _note(axes, f"diverged\nat update\n{diverged[key]:,}")
-            else:
-                panel(axes, samples[key], styles[variant.name])
-                axes.set_xlabel(labels.get(key, ""), fontsize=6, labelpad=1.5, color=INK)
-    return figure, len(seeds)
+    """Families below each other, COLUMNS variants beside each other; the figure and the seeds shown."""
+    seeds = min(SEEDS, int(results.study["settings"]["seeds"]))
+    side = (WIDTH - (COLUMNS - 1) * BETWEEN - 0.02) / (COLUMNS * SEEDS) - 0.02
+    cells, heads, height = _places(results, seeds, side)
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.add_axes((0, 0, 1, 1), frameon=False)
+    axes.set(xticks=[], yticks=[])
+    samples, diverged = _samples(results, benchmark, seeds), results.diverged(benchmark)
+    for family, top in heads.items():
+        _word(axes, 0.01, top + 0.03, FAMILIES[family], family, 7.2, weight="bold")
+    for cell in cells:
+        if cell.seed == 0:
+            _word(axes, cell.left, cell.top - TITLE, cell.variant.title, cell.variant.family, 6.0)
+        key = (cell.variant.name, cell.seed)
+        centre = cell.left + side / 2
+        if key in diverged:
+            words = f"diverged\nat update\n{diverged[key]:,}"
+            axes.text(centre, cell.top + side / 2, words, ha="center", va="center", fontsize=5, color=INK)
+        else:
+            panel(axes, cell, side, samples[key])
+            text = labels.get(key, "")
+            axes.text(centre, cell.top + side + 0.015, text, ha="center", va="top", fontsize=5.4)
+    _frames(axes, cells, side)
+    # Last: an image sets the limits to its own.
+    axes.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="auto")
+    return figure, seeds
 
 
-def _frame(columns: int, blocks: int, seeds: int) -> tuple[Figure, NDArray[Any]]:
-    """An empty figure with blocks x seeds rows of square panels, all hidden."""
-    side = WIDTH / (max(columns, FEWEST) + 0.25)
-    layout = ConstrainedLayoutEngine(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
-    figure = Figure(figsize=(WIDTH, blocks * (seeds * side * 1.12 + 0.35)), layout=layout)
-    grid: NDArray[Any] = figure.subplots(blocks * seeds, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set(xticks=[], yticks=[], aspect="equal", visible=False)
-        axes.spines[:].set(visible=True, color=FAINT, linewidth=0.6)
-    return figure, grid
+def _places(results: Results, seeds: int, side: float) -> tuple[list[Cell], dict[str, float], float]:
+    """The cells, the upper edge of each family's heading, and the height of all."""
+    cells, heads, top = [], {}, 0.0
+    block = SEEDS * (side + 0.02) + BETWEEN
+    for family, variants in results.families.items():
+        heads[family] = top
+        top += HEAD
+        for row in _rows(variants):
+            for column, variant in enumerate(row):
+                for seed in range(seeds):
+                    left = 0.01 + column * block + seed * (side + 0.02)
+                    cells.append(Cell(variant, seed, left, top + TITLE))
+            top += TITLE + side + LABEL
+    return cells, heads, top + 0.02
 
 
-def _samples(results: Results, benchmark: str) -> dict[tuple[str, int], Values]:
+def _rows(variants: list[Variant]) -> Iterator[list[Variant]]:
+    for start in range(0, len(variants), COLUMNS):
+        yield variants[start : start + COLUMNS]
+
+
+def _word(
+    axes: Axes, x: float, y: float, text: str, family: str, size: float, weight: str = "normal"
+) -> None:
+    axes.text(x, y, text, ha="left", va="top", fontsize=size, weight=weight, color=LOOKS[family].text)
+
+
+def _samples(results: Results, benchmark: str, seeds: int) -> dict[tuple[str, int], Values]:
     """(variant, seed) -> (n, D), in the order of `index`.
 
     Raises UserError when a seed that did not diverge has no samples.
@@ -135,8 +176,9 @@ def _samples(results: Results, benchmark: str) -> dict[tuple[str, int], Values]:
     for variant, seed, values in zip(rows["variant"], rows["seed"], rows["values"], strict=True):
         lists.setdefault((variant, seed), []).append(values)
     found = {key: np.array(values, dtype=np.float64) for key, values in lists.items()}
-    for key in itertools.product(results.variants, range(int(results.study["settings"]["seeds"]))):
-        if key not in found and key not in results.diverged(benchmark):
+    diverged = results.diverged(benchmark)
+    for key in itertools.product(results.variants, range(seeds)):
+        if key not in found and key not in diverged:
             raise UserError(
                 f"{results.folder / 'gallery.parquet'}: no samples of {benchmark} {key[0]} seed {key[1]}"
             )
@@ -147,35 +189,41 @@ def _labels(results: Results, benchmark: str, stem: str, total: int) -> dict[tup
     """(variant, seed) -> 'covered/total' at the final step."""
     metric = results.metric(benchmark, stem)
     rows = results.metrics
-    rows = rows[(rows.benchmark == benchmark) & (rows.metric == metric)].sort_values("step")
-    last = rows.groupby(["variant", "seed"]).tail(1)
-    return {(row["variant"], row["seed"]): f"{row['value']:.0f}/{total}" for row in to_records(last)}
+    rows = rows[(rows.benchmark == benchmark) & (rows.metric == metric)]
+    return {(row["variant"], row["seed"]): f"{row['value']:.0f}/{total}" for row in to_records(rows)}
 
 
-def _dots(axes: Axes, points: Values, colour: str) -> None:
-    """All points as one path of tiny strokes with round ends: a tenth of the bytes of a scatter plot."""
-    vertices = np.repeat(points, 2, axis=0)
-    vertices[1::2, 0] += 2e-3
+def _frames(axes: Axes, cells: list[Cell], side: float) -> None:
+    """The outlines of all panels as one path."""
+    corners = np.array([[0, 0], [side, 0], [side, side], [0, side], [0, 0]])
+    vertices = np.concatenate([corners + np.array([cell.left, cell.top]) for cell in cells])
+    codes = np.tile([Outline.MOVETO, *[Outline.LINETO] * 3, Outline.CLOSEPOLY], len(cells))
+    axes.add_patch(PathPatch(Outline(vertices, codes), edgecolor=FAINT, linewidth=0.5, fill=False))
+
+
+def _dots(axes: Axes, middle: Values, points: Values, colour: str) -> None:
+    """All points as one path of tiny strokes with round ends: a tenth of the bytes of a scatter plot.
+
+    To a tenth of a point, and around the middle: each is a short way from the one before.
+    """
+    if not len(points):
+        return
+    points = points[np.argsort(np.arctan2(*(points - middle).T), kind="stable")]
+    vertices = np.repeat((points * 720).round() / 720, 2, axis=0)
+    vertices[1::2, 0] += 2e-4
     codes = np.tile([Outline.MOVETO, Outline.LINETO], len(points))
-    dots = PathPatch(Outline(vertices, codes), edgecolor=colour, linewidth=1.5, capstyle="round", fill=False)
+    dots = PathPatch(Outline(vertices, codes), edgecolor=colour, linewidth=1.0, capstyle="round", fill=False)
     axes.add_patch(dots)
-    dots.set_clip_on(True)
 
 
 def _mosaic(images: Values) -> NDArray[np.uint8]:
     """(16, 64) -> one picture of 4 x 4 images with white lines between, values 0..255."""
     count, pixels = images.shape
     side, width = round(pixels**0.5), round(count**0.5)
-    images = np.round(images / 255 * (LEVELS - 1)) * (255 / (LEVELS - 1))
     tiles = np.zeros((width, width, side + 1, side + 1))
     tiles[:, :, :side, :side] = images[: width * width].reshape(width, width, side, side)
     picture = tiles.transpose(0, 2, 1, 3).reshape(width * (side + 1), width * (side + 1))[:-1, :-1]
     return picture.astype(np.uint8)
-
-
-def _note(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=6.5, color=INK)
-    axes.set_facecolor("#f1f1f1")
 
 
 def _diverged_note(results: Results, benchmark: str, shown: int) -> str:
@@ -186,6 +234,5 @@ def _diverged_note(results: Results, benchmark: str, shown: int) -> str:
 def _alt(results: Results, benchmark: str, shown: int) -> str:
     titles = ", ".join(variant.title for variant in results.variants.values())
     return (
-        f"A grid of sample panels for {results.benchmarks[benchmark]}: one column for each of {titles}; "
-        f"{shown} rows, one per seed."
+        f"Sample panels for {results.benchmarks[benchmark]}: {shown} seeds side by side for each of {titles}."
     )

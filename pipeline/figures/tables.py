@@ -18,13 +18,23 @@ FOLDER = "reports/figures"
 WHOLE = ("metrics.csv", "summary.csv")
 
 
+# The families that figures and tables are grouped by: construction -> family; the others are one family.
+FAMILY_OF = {"likelihood_ratio": "likelihood_ratio", "f_divergence": "f_divergence"}
+FAMILIES = {
+    "likelihood_ratio": "Likelihood ratio",
+    "f_divergence": "f-divergence",
+    "other": "Other constructions",
+}
+
+
 @dataclass(frozen=True)
 class Variant:
-    """A variant of the study: its name in files, its title in print, the objective it trains."""
+    """A variant of the study: its name in files, its title in print, the objective it trains, its family."""
 
     name: str
     title: str
     objective: str
+    family: str
 
 
 @dataclass(frozen=True)
@@ -63,12 +73,31 @@ class Results:
 
     @cached_property
     def variants(self) -> dict[str, Variant]:
-        """The variants in the study's order."""
-        found = {}
+        """The variants by family, within one in the study's order."""
+        found = []
         for name in dict.fromkeys(variant for _, variant in self.study["runs"]):
-            settings = self.study["variants"][name]
-            found[name] = Variant(name, settings["title"], settings["objective"])
-        return found
+            objective = self.study["trains"][name]
+            title = self.study["variants"][name]["title"]
+            found.append(Variant(name, title, objective, self.family(objective)))
+        return {variant.name: variant for variant in sorted(found, key=_place)}
+
+    @cached_property
+    def objectives(self) -> dict[str, dict[str, Any]]:
+        """The derivations of the objectives that the study trains, by family."""
+        names = dict.fromkeys(variant.objective for variant in self.variants.values())
+        return {name: self.study["objectives"][name] for name in names}
+
+    def family(self, objective: str) -> str:
+        """A key of FAMILIES."""
+        return FAMILY_OF.get(self.study["objectives"][objective]["construction"], "other")
+
+    @cached_property
+    def families(self) -> dict[str, list[Variant]]:
+        """Family -> its variants; only families that have some."""
+        groups: dict[str, list[Variant]] = {}
+        for variant in self.variants.values():
+            groups.setdefault(variant.family, []).append(variant)
+        return groups
 
     def data(self, benchmark: str) -> dict[str, Any]:
         """The benchmark's data settings, with `kind`."""
@@ -77,7 +106,7 @@ class Results:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """benchmark, variant, seed, step, metric, value."""
+        """benchmark, variant, seed, step, metric, value, at the final step."""
         return self._table("metrics.csv", "benchmark variant seed step metric value")
 
     @cached_property
@@ -92,8 +121,29 @@ class Results:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """Quartiles over seeds of what training logged."""
-        return self._table("history.csv", "benchmark variant quantity step median q25 q75 seeds")
+        """Median and quartiles (_q25, _q75) over seeds of what training logged, one column each."""
+        return self._table("history.csv", "benchmark variant step seeds")
+
+    @cached_property
+    def slopes(self) -> pd.DataFrame:
+        """s(r) of every objective that has one: what the generator feels where q/p is r."""
+        return self._table("slopes.csv", "objective log10_r slope")
+
+    @cached_property
+    def gradients(self) -> pd.DataFrame:
+        """The exact gradient of two normals against their distance, of the objectives that are trained.
+
+        `share` is the gradient over the largest one up to that distance: 1 while it still grows.
+        """
+        table = self.theory("generator_gradient", "objective distance gradient_abs")
+        table = table[table.objective.isin(self.objectives)].sort_values(["objective", "distance"])
+        top = table.groupby("objective")["gradient_abs"].cummax()
+        return table.assign(share=table.gradient_abs / top)
+
+    def gradient_shares(self, distance: float) -> dict[str, float]:
+        """Objective -> share of its exact gradient left at this distance; only those that have one."""
+        rows = self.gradients[(self.gradients.distance - distance).abs() < 1e-9].dropna(subset="share")
+        return dict(zip(rows.objective, rows.share, strict=True))
 
     @cached_property
     def references(self) -> pd.DataFrame:
@@ -102,7 +152,7 @@ class Results:
 
     @cached_property
     def gallery(self) -> pd.DataFrame:
-        """Final samples: benchmark, variant, seed, index, values."""
+        """Final samples of the first seeds: benchmark, variant, seed, index, values."""
         gallery: pd.DataFrame = self._read("gallery.parquet", pd.read_parquet)
         return gallery
 
@@ -154,6 +204,10 @@ class Results:
             ) from None
         except (ValueError, OSError) as error:
             raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+
+
+def _place(variant: Variant) -> int:
+    return list(FAMILIES).index(variant.family)
 
 
 def to_records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,0 +1,167 @@
+"""Charts of one row per variant: a marker with its interval in each of some panels beside each other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from pipeline.figures.style import FAINT, LOOKS, SOFT, WIDTH, letter, wrapped
+from pipeline.figures.tables import Results, Variant, to_records
+
+ROW, HEAD, FOOT = 0.118, 0.55, 0.3  # inches: a row, the titles and the axis
+GAP = 1.35  # rows between groups
+TITLE_CHARACTERS = 19  # what a panel is wide
+LOG_FROM = 30  # a positive metric that spans more than this factor over the variants gets a log axis
+KINDS = {
+    "floor": ("--", "floor of a perfect sampler (dashed)"),
+    "ceiling": ("-.", "ceiling of a perfect sampler (dash-dotted)"),
+    "real_vs_real": (":", "real against real (dotted)"),
+}
+Band = tuple[float, float, float]  # point, low, high
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One column of the chart: values {variant: point, low, high}, their title and axis."""
+
+    title: str
+    values: Mapping[str, Band]
+    higher_is_better: bool | None
+    references: pd.DataFrame | None = None
+    limits: tuple[float, float] | None = None
+    log: bool | None = None  # None: as the values ask for
+    empty: str = "diverged"  # what a row without a value says
+
+
+def row_chart(groups: Mapping[str, Sequence[Variant]], panels: Sequence[Panel]) -> Figure:
+    """The groups below each other, each under its name; in a group, the variants in the given order."""
+    places, heads, here = {}, {}, 0.0
+    for name, variants in groups.items():
+        heads[name] = here
+        for variant in variants:
+            here -= 1
+            places[variant.name] = here
+        here -= GAP
+    here += GAP
+    rows = -here
+    figure = Figure(figsize=(WIDTH, rows * ROW + HEAD + FOOT), layout="constrained")
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    by_name = {variant.name: variant for variants in groups.values() for variant in variants}
+    for index, (axes, panel) in enumerate(zip(grid, panels, strict=True)):
+        _panel(axes, panel, by_name, places)
+        _words(axes, index, panel)
+    first = grid[0]
+    first.set_ylim(here - 0.6, 0.7)
+    first.set_yticks(list(places.values()), [by_name[name].title for name in places], fontsize=6.2)
+    first.tick_params(axis="y", length=0)
+    for label, name in zip(first.get_yticklabels(), places, strict=True):
+        label.set_color(LOOKS[by_name[name].family].text)
+    for name, height in heads.items():
+        first.annotate(
+            name, (0, height), xycoords=("axes fraction", "data"), xytext=(-4, 0),
+            textcoords="offset points", ha="right", va="center", fontsize=6.4, weight="bold",
+        )  # fmt: skip
+    return figure
+
+
+def _panel(axes: Axes, panel: Panel, variants: Mapping[str, Variant], places: Mapping[str, float]) -> None:
+    across = axes.get_yaxis_transform()
+    _segments(axes, [(0.0, 1.0, y) for y in places.values()], FAINT, 0.4, transform=across, zorder=0)
+    if panel.references is not None:
+        _references(axes, panel.references)
+    for family, look in LOOKS.items():
+        names = [name for name in places if variants[name].family == family and name in panel.values]
+        bars = [(*panel.values[name][1:], places[name]) for name in names]
+        _segments(axes, bars, look.colour, 1.4, solid_capstyle="butt", zorder=3)
+        points = [panel.values[name][0] for name in names]
+        axes.plot(
+            points, [places[name] for name in names], look.marker, color=look.colour, ms=3.4, mew=0.4,
+            mec="white", zorder=4,
+        )  # fmt: skip
+    for name in places:
+        if name not in panel.values:
+            axes.text(
+                0.5, places[name], panel.empty, transform=across, ha="center", va="center", fontsize=5.4,
+                color=SOFT, zorder=5, backgroundcolor="white", bbox={"pad": 0.3, "fc": "white", "ec": "none"},
+            )  # fmt: skip
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    _scale(axes, panel)
+
+
+def _segments(axes: Axes, bars: Sequence[Band], colour: str, width: float, **more: object) -> None:
+    """Horizontal lines (from, to, height) as one path; an end that is NaN draws nothing."""
+    x = [value for left, right, _ in bars for value in (left, right, np.nan)]
+    y = [value for _, _, height in bars for value in (height, height, np.nan)]
+    keywords: dict[str, object] = {"color": colour, "linewidth": width, **more}
+    axes.plot(x, y, **keywords)  # type: ignore[arg-type]
+
+
+def _references(axes: Axes, references: pd.DataFrame) -> None:
+    """Floors, ceilings and real against real, as a line with its band."""
+    for row in to_records(references):
+        line, _ = KINDS[row["kind"]]
+        if row["low"] is not None and row["high"] is not None and row["high"] > row["low"]:
+            axes.axvspan(row["low"], row["high"], color=SOFT, alpha=0.25, linewidth=0, zorder=1)
+        axes.axvline(row["value"], color="#555555", linestyle=line, linewidth=0.8, zorder=2)
+
+
+def _scale(axes: Axes, panel: Panel) -> None:
+    numbers = np.array([value for band in panel.values.values() for value in band[:2]])
+    numbers = numbers[np.isfinite(numbers)]
+    log = panel.log
+    if log is None:
+        positive = bool(len(numbers)) and numbers.min() > 0
+        log = panel.higher_is_better is not True and positive and numbers.max() / numbers.min() > LOG_FROM
+    if log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(numticks=4))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+    if panel.limits is not None:
+        axes.set_xlim(*panel.limits)
+
+
+def _words(axes: Axes, index: int, panel: Panel) -> None:
+    axes.set_title(wrapped(f"({letter(index)}) {panel.title}", TITLE_CHARACTERS), loc="left", fontsize=6.8)
+    sides: dict[bool | None, tuple[str, Literal["left", "center", "right"]]] = {
+        True: ("higher is better →", "right"),
+        False: ("← lower is better", "left"),
+        None: ("", "center"),
+    }
+    text, side = sides[panel.higher_is_better]
+    axes.set_xlabel(text, fontsize=6, labelpad=1.5, loc=side)
+
+
+def bands(table: pd.DataFrame, columns: tuple[str, str, str] = ("point", "low", "high")) -> dict[str, Band]:
+    """variant -> point, low, high of a summary's rows of one metric; without the rows that have no point."""
+    found: dict[str, Band] = {}
+    for row in to_records(table):
+        point, low, high = (np.nan if row[column] is None else float(row[column]) for column in columns)
+        if not np.isnan(point):
+            found[row["variant"]] = (point, low, high)
+    return found
+
+
+def collapse_panel(summary: pd.DataFrame, title: str = "Collapse rate") -> Panel:
+    """The share of seeds that collapsed; every row of a variant repeats it."""
+    values = bands(summary.drop_duplicates("variant"), ("collapse_rate", "collapse_low", "collapse_high"))
+    return Panel(title, values, higher_is_better=False, limits=(-0.03, 1.03))
+
+
+def metric_panel(results: Results, benchmark: str, stem: str, prefix: str = "") -> Panel | None:
+    """A metric at the end of training; None when the benchmark does not measure it."""
+    metric = next((metric for metric in results.measured(benchmark) if metric.stem == stem), None)
+    if metric is None:
+        return None
+    rows = results.summary[(results.summary.benchmark == benchmark) & (results.summary.metric == metric.name)]
+    lines = results.references
+    lines = lines[(lines.benchmark == benchmark) & (lines.metric == metric.name)]
+    unit = "" if metric.unit in ("", "fraction", "modes", "classes") else f" [{metric.unit}]"
+    return Panel(prefix + metric.title + unit, bands(rows), metric.higher_is_better, lines)

@@ -1,0 +1,94 @@
+"""What reports/results keeps of logged curves and of samples: enough for the figures, and small.
+
+Both are in git. evaluated/BENCHMARK/VARIANT/ has more steps, seeds and digits.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config import DigitsData, RunPlan
+from pipeline.data.files import write_atomic
+from pipeline.evaluate import write_csv
+
+CURVE_KEYS = ["benchmark", "variant", "step", "seeds"]
+BAND = ("", "_q25", "_q75")  # columns of a logged quantity: its median has the quantity's own name
+CURVE_STEPS = 40
+CURVE_DIGITS = 4
+GALLERY_SEEDS = 3  # the first ones, never chosen by their result
+GALLERY_POINTS, GALLERY_IMAGES = 72, 16
+GREY_LEVELS = 17  # of the digits themselves
+# float16: 0.1 % of a coordinate, and every grey level exactly; a sample beyond 65,504 is infinite.
+SAMPLES_SCHEMA = pa.schema(
+    [
+        ("benchmark", pa.string()),
+        ("variant", pa.string()),
+        ("seed", pa.int16()),
+        ("index", pa.int16()),
+        ("values", pa.list_(pa.float16())),
+    ]
+)
+Row = tuple[Any, ...]
+
+
+def curve_table(plan: RunPlan, table: pd.DataFrame) -> pd.DataFrame:
+    """CURVE_KEYS, then median and quartiles of every logged quantity over the seeds still training, per step.
+
+    At most CURVE_STEPS steps; steps are left out, not averaged.
+    """
+    steps = np.unique(table["step"].to_numpy())
+    if len(steps) > CURVE_STEPS:
+        steps = steps[np.linspace(0, len(steps) - 1, CURVE_STEPS).round().astype(int)]
+    chosen = table[table["step"].isin(steps)]
+    if chosen.empty:
+        return pd.DataFrame(columns=CURVE_KEYS)
+    # `lower` and `higher` interpolate nothing, so a curve that ran off to infinity stays infinite, not NaN.
+    grouped = chosen.groupby(["quantity", "step"])["value"]
+    bands = (
+        grouped.median(),
+        grouped.quantile(0.25, interpolation="lower"),
+        grouped.quantile(0.75, interpolation="higher"),
+    )
+    named = [band.unstack("quantity").add_suffix(end) for band, end in zip(bands, BAND, strict=True)]
+    seeds = chosen.groupby("step")["seed"].nunique().rename("seeds")
+    wide = pd.concat([seeds, *named], axis=1).reset_index()
+    wide.insert(0, "variant", plan.variant)
+    wide.insert(0, "benchmark", plan.benchmark)
+    return wide
+
+
+def write_curves(tables: list[pd.DataFrame], path: Path) -> None:
+    """All runs below each other; the quantities in alphabetical order, empty where a run has none."""
+    table = pd.concat(tables, ignore_index=True)
+    quantities = sorted(set(table.columns) - set(CURVE_KEYS))
+    rows = list(table[[*CURVE_KEYS, *quantities]].itertuples(index=False, name=None))
+    write_csv(rows, [*CURVE_KEYS, *quantities], path, CURVE_DIGITS)
+
+
+def sample_rows(plan: RunPlan, rows: list[Row]) -> list[Row]:
+    """Rows (SAMPLES_SCHEMA) of the first seeds: enough to see the modes; images in their own grey levels."""
+    images = isinstance(plan.setting.data, DigitsData)
+    count = GALLERY_IMAGES if images else GALLERY_POINTS
+    step = 255 / (GREY_LEVELS - 1)
+    chosen = []
+    for benchmark, variant, seed, index, values in rows:
+        if seed in plan.seeds[:GALLERY_SEEDS] and index < count:
+            array = np.asarray(values)
+            array = np.round(array / step) * step if images else array
+            with np.errstate(over="ignore"):
+                chosen.append((benchmark, variant, seed, index, array.astype(np.float16)))
+    return chosen
+
+
+def write_samples(rows: list[Row], path: Path) -> None:
+    """parquet with SAMPLES_SCHEMA; equal rows give equal bytes."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(SAMPLES_SCHEMA)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SAMPLES_SCHEMA, strict=True)]
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_arrays(arrays, schema=SAMPLES_SCHEMA)
+    pq.write_table(table, sink, compression="zstd", compression_level=19)
+    write_atomic(path, sink.getvalue().to_pybytes())
