@@ -18,7 +18,7 @@ from benchmarks.plain import plain_step
 from pipeline.backend import prepare_cpu
 from pipeline.config import OBJECTIVES, Recipe, RingData, RunPlan, Setting
 from pipeline.data.mixtures import ring
-from pipeline.objectives import load_objectives
+from pipeline.objectives import load_objective
 from pipeline.training import BLOCK, Training
 
 SEEDS = 10
@@ -28,7 +28,7 @@ TARGETS = {(32, 128): 6.0, (64, 128): 4.0, (128, 256): 2.3}
 
 def stacked_plan(width: int, batch: int, seeds: int = SEEDS) -> RunPlan:
     """The non-saturating GAN on the ring, at the plain loop's settings."""
-    objective = load_objectives(Path(OBJECTIVES))["non_saturating"]
+    objective = load_objective("non_saturating", Path(OBJECTIVES))
     network = {"widths": (width, width), "activation": "relu"}
     return RunPlan(
         benchmark="ring",

@@ -1,9 +1,10 @@
 """The models of params.yaml and of the plan's files, checked one by one and against each other."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from pipeline.errors import UserError, unknown
 from pipeline.settings import Settings, read_yaml, validate
@@ -14,6 +15,17 @@ OBJECTIVES = "objectives.yaml"
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Positive = Annotated[int, Field(ge=1, strict=True)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _number_or_formula(value: Any) -> int | float | str:
+    """As it stands: `-1/2` is exact as a text, and a choice between types would turn it into a number."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not (number or isinstance(value, str)):
+        raise ValueError("a number or a formula is expected, as in objectives.yaml")
+    return value  # type: ignore[no-any-return]
+
+
+ParameterValue = Annotated[int | float | str, PlainValidator(_number_or_formula)]
 
 
 class NoPenalty(Settings):
@@ -72,10 +84,14 @@ class Recipe(Settings):
 
 
 class Variant(Settings):
-    """One GAN under study: an objective and what its recipe changes. Unset fields come from `recipe`."""
+    """One GAN under study: an objective, the parameters it sets, and what its recipe changes.
+
+    `parameters` override those of objectives.yaml by name. Unset recipe fields come from `recipe`.
+    """
 
     title: Annotated[str, Field(min_length=1)]
     objective: Name
+    parameters: dict[str, ParameterValue] = Field(default_factory=dict)
     critic_steps: Positive | None = None
     generator_learning_rate: PositiveFloat | None = None
     critic_learning_rate: PositiveFloat | None = None
@@ -185,7 +201,8 @@ class Params(Settings):
 class RunPlan(Settings):
     """One resolved run: everything `train` and `evaluate` need to know (plan/BENCHMARK/VARIANT.json).
 
-    `objective_spec` is the entry of objectives.yaml, so that an edited objective changes this file.
+    `objective_spec` is the entry of objectives.yaml with the variant's own parameters, so that an edited
+    objective changes this file.
     """
 
     benchmark: Name

@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 from pipeline.seeds import Purpose, streams
 
@@ -146,6 +147,43 @@ class StackedMLP:
             f"{prefix}.{kinds[index % 2]}_{index // 2 + 1}": parameter.detach().cpu().contiguous().clone()
             for index, parameter in enumerate(self.parameters)
         }
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015) on a network's flat buffer: torch's own fused step and nothing around it.
+
+    torch.optim.Adam computes the same bits; building one imports torch's compiler, as long as a quarter of a
+    short stage. `state` is {step (), exp_avg, exp_avg_sq}, the names of torch.optim.Adam.
+    """
+
+    def __init__(self, network: StackedMLP, learning_rate: float, betas: tuple[float, float]) -> None:
+        self.network, self.learning_rate, self.betas = network, learning_rate, betas
+        self.state = {
+            "step": torch.zeros((), device=network.flat.device),
+            "exp_avg": torch.zeros_like(network.flat),
+            "exp_avg_sq": torch.zeros_like(network.flat),
+        }
+
+    def step(self) -> None:
+        """One update from the network's gradients."""
+        gradient = self.network.flat.grad
+        assert gradient is not None
+        adam(
+            [self.network.flat],
+            [gradient],
+            [self.state["exp_avg"]],
+            [self.state["exp_avg_sq"]],
+            [],
+            [self.state["step"]],
+            fused=True,
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            lr=self.learning_rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
 def _activate_in_place(z: Tensor, activation: Activation) -> Tensor:

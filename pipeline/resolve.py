@@ -5,6 +5,7 @@ runs that use it.
 """
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.config import (
@@ -12,60 +13,61 @@ from pipeline.config import (
     PARAMS,
     BenchmarkPlan,
     Params,
+    Recipe,
     RunPlan,
     StudyPlan,
     load_params,
 )
 from pipeline.errors import UserError, unknown
-from pipeline.objectives import Objective, load_objectives
+from pipeline.objectives import Objective, load_objectives, objective_from_spec, with_parameters
 from pipeline.plan import PLAN
 from pipeline.settings import write_model
 
 
-def resolve(params: Params, objectives: dict[str, Objective], where: str = PARAMS) -> list[RunPlan]:
+def resolve(params: Params, objectives: Mapping[str, Objective], where: str = PARAMS) -> list[RunPlan]:
     """Every run of the study, all settings filled in.
 
-    Raises UserError for an unknown objective and for an objective that needs a Lipschitz critic under a
-    recipe that does not bound it.
+    Raises UserError for an unknown objective, for parameters that it does not have or that make it
+    inconsistent, and for an objective that needs a Lipschitz critic under a recipe that does not bound it.
     """
     scale = params.scales[params.scale]
+    chosen = {name: _variant(params, objectives, name, where) for name in params.study.variants}
     return [
-        _resolve_run(params, objectives, benchmark, variant, tuple(range(scale.seeds)), where)
+        RunPlan(
+            benchmark=benchmark,
+            variant=variant,
+            objective=objective.name,
+            objective_spec=dict(objective.spec),
+            recipe=recipe,
+            setting=params.benchmarks[benchmark].setting,
+            seeds=tuple(range(scale.seeds)),
+            generator_updates=scale.generator_updates[benchmark],
+            checkpoints=scale.checkpoints,
+        )
         for benchmark in params.study.benchmarks
-        for variant in params.study.variants
+        for variant, (objective, recipe) in chosen.items()
     ]
 
 
-def _resolve_run(
-    params: Params,
-    objectives: dict[str, Objective],
-    benchmark: str,
-    variant: str,
-    seeds: tuple[int, ...],
-    where: str,
-) -> RunPlan:
+def _variant(
+    params: Params, objectives: Mapping[str, Objective], variant: str, where: str
+) -> tuple[Objective, Recipe]:
     settings = params.variants[variant]
     recipe = settings.recipe(params.recipe)
+    place = f"{where}: variants.{variant}"
     if settings.objective not in objectives:
-        raise unknown("objective", settings.objective, objectives, f"{where}: variants.{variant}.objective")
+        raise unknown("objective", settings.objective, objectives, f"{place}.objective")
     objective = objectives[settings.objective]
+    if settings.parameters:
+        place_of_parameters = f"{place}.parameters"
+        spec = with_parameters(objective.spec, settings.parameters, place_of_parameters)
+        objective = objective_from_spec(objective.name, spec, place_of_parameters)
     if objective.needs_lipschitz and not recipe.bounds_lipschitz:
         raise UserError(
-            f"{where}: variants.{variant}: objective {objective.name!r} needs a Lipschitz critic; "
+            f"{place}: objective {objective.name!r} needs a Lipschitz critic; "
             f"set penalty to gradient_penalty or weight_clipping, not {recipe.penalty.kind!r}"
         )
-    scale = params.scales[params.scale]
-    return RunPlan(
-        benchmark=benchmark,
-        variant=variant,
-        objective=settings.objective,
-        objective_spec=objective.spec,
-        recipe=recipe,
-        setting=params.benchmarks[benchmark].setting,
-        seeds=seeds,
-        generator_updates=scale.generator_updates[benchmark],
-        checkpoints=scale.checkpoints,
-    )
+    return objective, recipe
 
 
 def write_plan(root: Path) -> list[RunPlan]:

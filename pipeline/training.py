@@ -3,6 +3,7 @@
 Per generator update (Goodfellow et al. 2014, Algorithm 1): `critic_steps` updates of the critic, then one of
 the generator against the updated critic. Under `latents: shared` the last critic update and the generator
 update see the same fakes, one pass of the generator less; `latents: fresh` draws new ones, as Algorithm 1.
+A paired objective sets the i-th fake against the i-th real sample of the last critic update, in both updates.
 A seed whose losses or parameters stop being finite is recorded as diverged, with its step; the others go on.
 """
 
@@ -21,7 +22,7 @@ from pipeline.config import DigitsData, GradientPenalty, RunPlan
 from pipeline.data.files import write_atomic
 from pipeline.data.images import load_images, to_unit
 from pipeline.data.mixtures import load_mixture
-from pipeline.networks import StackedMLP
+from pipeline.networks import Adam, StackedMLP
 from pipeline.objectives import Objective, objective_from_spec
 from pipeline.penalties import add_penalty_gradient, clip_weights, penalty_points
 from pipeline.plan import DATA, RUNS, WORK, load_run, run_path
@@ -74,6 +75,9 @@ class Training:
     ) -> None:
         self.plan, self.sampler, self.dimensions, self.device = plan, sampler, dimensions, device
         self.objective: Objective = objective_from_spec(plan.objective, plan.objective_spec)
+        # Asked once: the answers are read off the formulas.
+        self.critic_needs_distance = self.objective.needs_distance
+        self.generator_needs_distance = self.objective.generator_needs_distance
         # A stack of one takes another matrix product, with other rounding: a lone seed trains twice.
         self.stack = plan.seeds if len(plan.seeds) > 1 else plan.seeds * 2
         setting, recipe = plan.setting, plan.recipe
@@ -94,8 +98,8 @@ class Training:
             device,
         )
         clip_weights(recipe.penalty, self.critic)
-        self.generator_optimiser = _adam(self.generator, recipe.generator_learning_rate, recipe.betas)
-        self.critic_optimiser = _adam(self.critic, recipe.critic_learning_rate, recipe.betas)
+        self.generator_optimiser = Adam(self.generator, recipe.generator_learning_rate, recipe.betas)
+        self.critic_optimiser = Adam(self.critic, recipe.critic_learning_rate, recipe.betas)
         self.data_streams = streams(self.stack, "data")
         self.latent_streams = streams(self.stack, "latent")
         self.penalty_streams = streams(self.stack, "penalty")
@@ -145,7 +149,7 @@ class Training:
             clip_weights(recipe.penalty, self.critic)
         if recipe.latents == "fresh":
             generator_layers = self.generator.layers(block.latent[index, -1])
-        generator_loss = self._generator_update(generator_layers)
+        generator_loss = self._generator_update(generator_layers, real)
         generator_norm = self._optimise(self.generator, self.generator_optimiser, logging)
 
         self.finite &= torch.isfinite(critic_loss + generator_loss)
@@ -163,25 +167,36 @@ class Training:
         penalty = self.plan.recipe.penalty
         layers = self.critic.layers(torch.cat([real, fake], 1))
         v = layers[-1].squeeze(-1).requires_grad_()
-        loss = self.objective.critic_loss(v[:, : real.shape[1]], v[:, real.shape[1] :])
+        distance = distances(real, fake) if self.critic_needs_distance else None
+        loss = self.objective.critic_loss(v[:, : real.shape[1]], v[:, real.shape[1] :], distance)
         (slope,) = torch.autograd.grad(loss.sum(), v)
         self.critic.backward(layers, slope.unsqueeze(-1))
         points = penalty_points(penalty, real, fake, mix)
         added = None if points is None else add_penalty_gradient(penalty, self.critic, points)
         return loss.detach(), added
 
-    def _generator_update(self, generator_layers: list[Tensor]) -> Tensor:
-        """Fill the generator's gradients through the critic, whose own are not needed; the loss (S,)."""
-        layers = self.critic.layers(generator_layers[-1])
+    def _generator_update(self, generator_layers: list[Tensor], real: Tensor) -> Tensor:
+        """Fill the generator's gradients through the critic, whose own are not needed; the loss (S,).
+
+        A paired objective compares with the updated critic's outputs on `real`, constants to the generator.
+        """
+        objective, fake = self.objective, generator_layers[-1]
+        v_real = self.critic.layers(real)[-1].squeeze(-1) if objective.is_paired else None
+        layers = self.critic.layers(fake)
         v = layers[-1].squeeze(-1).requires_grad_()
-        loss = self.objective.generator_loss(v)
-        (slope,) = torch.autograd.grad(loss.sum(), v)
+        if self.generator_needs_distance:  # the fakes move the loss past the critic too
+            fake = fake.detach().requires_grad_()
+            loss = objective.generator_loss(v, v_real, distances(real, fake))
+            slope, direct = torch.autograd.grad(loss.sum(), [v, fake])
+        else:
+            loss = objective.generator_loss(v, v_real)
+            (slope,), direct = torch.autograd.grad(loss.sum(), v), None
         slope = self.critic.backward(layers, slope.unsqueeze(-1), parameters=False, inputs=True)
-        self.generator.backward(generator_layers, slope)
+        self.generator.backward(generator_layers, slope if direct is None else slope + direct)
         return loss.detach()
 
     @staticmethod
-    def _optimise(network: StackedMLP, optimiser: torch.optim.Adam, logging: bool) -> Tensor:
+    def _optimise(network: StackedMLP, optimiser: Adam, logging: bool) -> Tensor:
         """One Adam step; the norm (S,) of the gradient it took, or nothing (0,) when it is not logged."""
         norms = network.gradient_norms() if logging else torch.empty(0)
         optimiser.step()
@@ -253,8 +268,7 @@ class Training:
         tensors |= {f"logged.{i}": record for i, (_, record) in enumerate(self.logged)}
         tensors |= {f"samples.{i}": fakes for i, (_, fakes) in enumerate(self.samples)}
         for name, optimiser in self._optimisers().items():
-            for key, value in next(iter(optimiser.state.values()), {}).items():
-                tensors[f"{name}.{key}"] = value
+            tensors |= {f"{name}.{key}": value for key, value in optimiser.state.items()}
         for name, generators in self._random_streams().items():
             tensors[name] = torch.stack([generator.get_state() for generator in generators])
         return tensors
@@ -270,16 +284,13 @@ class Training:
         self.logged = [(int(s), tensors[f"logged.{i}"]) for i, s in enumerate(tensors["logged_steps"])]
         self.samples = [(int(s), tensors[f"samples.{i}"]) for i, s in enumerate(tensors["sample_steps"])]
         for name, optimiser in self._optimisers().items():
-            parameter = optimiser.param_groups[0]["params"][0]
-            keys = [key for key in tensors if key.startswith(f"{name}.")]
-            optimiser.state[parameter] = {
-                key.removeprefix(f"{name}."): tensors[key].to(parameter.device) for key in keys
-            }
+            for key, value in optimiser.state.items():
+                value.copy_(tensors[f"{name}.{key}"])
         for name, generators in self._random_streams().items():
             for generator, state in zip(generators, tensors[name], strict=True):
                 generator.set_state(state.clone())  # a view of the stack is refused
 
-    def _optimisers(self) -> dict[str, torch.optim.Adam]:
+    def _optimisers(self) -> dict[str, Adam]:
         return {"generator_adam": self.generator_optimiser, "critic_adam": self.critic_optimiser}
 
     def _random_streams(self) -> dict[str, list[torch.Generator]]:
@@ -290,8 +301,11 @@ class Training:
         }
 
 
-def _adam(network: StackedMLP, learning_rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
-    return torch.optim.Adam([network.flat], lr=learning_rate, betas=betas, fused=True)
+def distances(real: Tensor, fake: Tensor) -> Tensor:
+    """|x_real - x_fake| of the i-th real and the i-th fake sample: (S, B, D) twice -> (S, B)."""
+    # vector_norm's derivative at 0 is 0, where that of sqrt would be infinite.
+    distance: Tensor = torch.linalg.vector_norm(real - fake, dim=2)
+    return distance
 
 
 def _real_sampler(plan: RunPlan, folder: Path) -> tuple[RealSampler, int]:

@@ -1,8 +1,11 @@
 """Laws of the stacked training: seeds do not see each other, gradients are right, a killed run resumes."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,14 +17,25 @@ from benchmarks.training import stacked_plan
 from pipeline import checkpoint as checkpoints
 from pipeline import training as training_module
 from pipeline.backend import choose_device, prepare_cpu
-from pipeline.config import GradientPenalty, Penalty, RingData, RunPlan, WeightClipping, ZeroCenteredPenalty
+from pipeline.config import (
+    OBJECTIVES,
+    GradientPenalty,
+    Penalty,
+    RingData,
+    RunPlan,
+    WeightClipping,
+    ZeroCenteredPenalty,
+)
 from pipeline.data.mixtures import ring
 from pipeline.errors import UserError
-from pipeline.networks import LEAK, Activation, StackedMLP
+from pipeline.networks import LEAK, Activation, Adam, StackedMLP
+from pipeline.objectives.catalogue import read_entries
 from pipeline.penalties import add_penalty_gradient, clip_weights, penalty_points
 from pipeline.run_files import QUANTITIES, history, write_run
 from pipeline.training import Training
 
+ROOT = Path(__file__).parents[1]
+PAIRED = ("gan_qp", "relativistic", "relativistic_average")
 PENALTIES: list[Penalty] = [
     GradientPenalty(kind="gradient_penalty", weight=10.0),
     ZeroCenteredPenalty(kind="r1", weight=0.5),
@@ -37,10 +51,22 @@ def route(request: pytest.FixtureRequest) -> Iterator[str]:
     torch.backends.mkldnn.matmul.fp32_precision = "none"
 
 
-def plan(seeds: tuple[int, ...], updates: int = 40, batch: int = 128, **recipe: object) -> RunPlan:
+def spec(name: str) -> dict[str, Any]:
+    return dict(read_entries(ROOT / OBJECTIVES)[name])
+
+
+def plan(
+    seeds: tuple[int, ...],
+    updates: int = 40,
+    batch: int = 128,
+    trained_by: str = "non_saturating",
+    **recipe: object,
+) -> RunPlan:
     base = stacked_plan(width=32, batch=batch)
     return base.model_copy(
         update={
+            "objective": trained_by,
+            "objective_spec": spec(trained_by),
             "seeds": seeds,
             "generator_updates": updates,
             "checkpoints": 2,
@@ -68,17 +94,24 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-@pytest.mark.parametrize("penalty", [None, *PENALTIES, WeightClipping(kind="weight_clipping", bound=0.1)])
+CASES: dict[str, dict[str, object]] = {
+    "plain": {},
+    **{penalty.kind: {"penalty": penalty} for penalty in PENALTIES},
+    "weight_clipping": {"penalty": WeightClipping(kind="weight_clipping", bound=0.1)},
+    **{name: {"trained_by": name} for name in PAIRED},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("stack", [(3,), tuple(range(8)), (7, 9, 3)])
 @pytest.mark.parametrize(("route", "batch"), [(128, 128), (32, 32)], indirect=["route"])
 def test_a_seed_does_not_depend_on_its_stack(
-    stack: tuple[int, ...], penalty: Penalty | None, route: str, batch: int
+    stack: tuple[int, ...], case: str, route: str, batch: int
 ) -> None:
     """Bit for bit: its weights, its history and its samples, alone, among others, at any place."""
     assert route == "default" or batch == 128
-    recipe = {"penalty": penalty} if penalty else {}
-    alone = trained(plan((3, 4), batch=batch, **recipe))
-    stacked = trained(plan(stack, batch=batch, **recipe))
+    alone = trained(plan((3, 4), batch=batch, **CASES[case]))  # type: ignore[arg-type]
+    stacked = trained(plan(stack, batch=batch, **CASES[case]))  # type: ignore[arg-type]
     assert same(weights(alone, 3), weights(stacked, 3))
     i, j = alone.stack.index(3), stacked.stack.index(3)
     for (_, left), (_, right) in zip(alone.logged, stacked.logged, strict=True):
@@ -199,6 +232,105 @@ def test_penalty_gradient_is_that_of_double_backward(
     gradients = torch.autograd.grad(expected.sum(), leaves, allow_unused=True, materialize_grads=True)
     for gradient, start, reference in zip(critic.gradients, before, gradients, strict=True):
         torch.testing.assert_close(gradient - start, reference, rtol=1e-12, atol=1e-12)
+
+
+def critic_definition(name: str, v_real: Tensor, v_fake: Tensor, distance: Tensor) -> Tensor:
+    """The critics' losses (S,) as published, (S, B) each: mean over pairs or against the other's average."""
+    softplus = nn.functional.softplus
+    if name == "relativistic":
+        return softplus(v_fake - v_real).mean(1)
+    if name == "relativistic_average":
+        to_fakes, to_reals = v_real - v_fake.mean(1, keepdim=True), v_fake - v_real.mean(1, keepdim=True)
+        return softplus(-to_fakes).mean(1) + softplus(to_reals).mean(1)
+    delta, scale = v_real - v_fake, 2 * 10 * distance
+    return -(delta - delta**2 / scale).mean(1)
+
+
+def generator_definition(name: str, v_real: Tensor, v_fake: Tensor, distance: Tensor) -> Tensor:
+    if name == "gan_qp":
+        return (v_real - v_fake).mean(1)
+    if name.startswith("relativistic"):  # the critic's with the parts of real and fake exchanged
+        return critic_definition(name, v_fake, v_real, distance)
+    return ((v_real - v_fake) * distance).mean(1)
+
+
+@pytest.mark.parametrize("name", [*PAIRED, "distance_in_both"])
+def test_paired_gradients_are_autograds_of_the_definition(name: str) -> None:
+    """Both players, in float64: the critic's gradient, and the generator's, to which reals are constants.
+
+    "distance_in_both" is GAN-QP's critic against beta = delta * distance: the fakes move the distance too.
+    """
+    run = plan((0, 1), trained_by=name if name in PAIRED else "gan_qp")
+    if name not in PAIRED:
+        own = run.objective_spec | {"beta": "delta*distance"}
+        run = run.model_copy(update={"objective_spec": own})
+    training = Training(run, ring(run.setting.data).sample, 2)  # type: ignore[arg-type]
+    assert training.objective.needs_distance == (name not in ("relativistic", "relativistic_average"))
+    generator = torch.Generator().manual_seed(0)
+    for player, purpose in (("generator", "generator_weights"), ("critic", "critic_weights")):
+        network = getattr(training, player)
+        hidden, output = network.activations[0], network.activations[-1]
+        exact = StackedMLP(network.sizes, hidden, output, (0, 1), purpose, dtype=torch.float64)  # type: ignore[arg-type]
+        setattr(training, player, exact)
+    real, latent = torch.randn(2, 2, 64, 2, dtype=torch.float64, generator=generator)
+    generator_layers = training.generator.layers(latent)
+    critic_loss, _ = training._critic_update(real, generator_layers[-1], None)
+    generator_loss = training._generator_update(generator_layers, real)
+
+    leaves = [p.detach().requires_grad_() for p in training.critic.parameters]
+    own = [p.detach().requires_grad_() for p in training.generator.parameters]
+    fake = forward(training.generator, latent, own)
+    for ours, network, definition, fakes, of in (
+        (critic_loss, training.critic, critic_definition, fake.detach(), leaves),
+        (generator_loss, training.generator, generator_definition, fake, own),
+    ):
+        v_real, v_fake = (forward(training.critic, x, leaves).squeeze(-1) for x in (real, fakes))
+        distance = (real - fakes).square().sum(2).sqrt()
+        expected = definition(name, v_real if of is leaves else v_real.detach(), v_fake, distance)
+        torch.testing.assert_close(ours, expected.detach(), rtol=1e-12, atol=1e-12)
+        gradients = torch.autograd.grad(expected.sum(), of)
+        for gradient, reference in zip(network.gradients, gradients, strict=True):
+            torch.testing.assert_close(gradient, reference, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("latents", ["shared", "fresh"])
+def test_paired_objectives_train(latents: str) -> None:
+    """Every quantity logged is finite, and the fakes spread from around 0 to the data's scale, radius 1."""
+    for name in PAIRED:
+        result = trained(plan((0, 1), updates=200, batch=64, trained_by=name, latents=latents))
+        assert result.diverged() == {}
+        assert bool(history(result.trained()).notna().all().all())
+        radius = result.samples[-1][1].norm(dim=2).mean(1)
+        assert bool(((radius > 0.3) & (radius < 3)).all()), (name, radius)
+
+
+def test_adam_is_torchs_bit_for_bit() -> None:
+    network = StackedMLP((3, 8, 1), "relu", "linear", (0, 1), "critic_weights")
+    copy = network.flat.clone().requires_grad_()
+    own, torchs = Adam(network, 1e-2, (0.5, 0.9)), torch.optim.Adam([copy], 1e-2, (0.5, 0.9), fused=True)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        assert network.flat.grad is not None
+        network.flat.grad.copy_(torch.randn(network.flat.shape, generator=generator))
+        copy.grad = network.flat.grad.clone()
+        own.step()
+        torchs.step()
+        assert torch.equal(network.flat, copy)
+    assert own.state.keys() == torchs.state[copy].keys()
+
+
+def test_a_stage_does_not_wait_for_torchs_compiler_and_torchvision() -> None:
+    """Each takes half a second to import and more, in every one of a hundred stages."""
+    code = (
+        "import sys, pipeline.evaluate\n"
+        "from benchmarks.training import stacked_block\n"
+        "stacked_block(width=32, batch=32, seeds=2)()\n"
+        "print(*{'torch._dynamo', 'torchvision', 'sklearn', 'mlflow'} & set(sys.modules))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == ""
 
 
 def test_penalty_points_are_where_they_say() -> None:

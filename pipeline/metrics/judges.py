@@ -11,7 +11,6 @@ from pipeline.data.images import Images, load_images
 from pipeline.data.mixtures import Mixture, load_mixture
 from pipeline.metrics import coverage, divergences
 from pipeline.metrics.features import Classifier, load_classifier
-from pipeline.metrics.fidelity import Fidelity
 from pipeline.metrics.registry import full_name
 from pipeline.metrics.streams import torch_generator
 
@@ -67,6 +66,9 @@ class ImageJudge:
         self.classifier = classifier
         labels = torch.bincount(images.test_labels, minlength=images.classes).double()
         self.frequencies = labels / labels.sum()
+        # Here: torch-fidelity imports torchvision and torch's compiler, more than a second no mixture needs.
+        from pipeline.metrics.fidelity import Fidelity
+
         self.fidelity = Fidelity(classifier.judge(images.test_images)[0])
 
     def measure(self, samples: Tensor) -> dict[str, float]:
