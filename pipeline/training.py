@@ -75,9 +75,7 @@ class Training:
     ) -> None:
         self.plan, self.sampler, self.dimensions, self.device = plan, sampler, dimensions, device
         self.objective: Objective = objective_from_spec(plan.objective, plan.objective_spec)
-        # Asked once: the answers are read off the formulas.
-        self.critic_needs_distance = self.objective.needs_distance
-        self.generator_needs_distance = self.objective.generator_needs_distance
+        self.needs_distance = self.objective.needs_distance  # asked once: it is read off the formulas
         # A stack of one takes another matrix product, with other rounding: a lone seed trains twice.
         self.stack = plan.seeds if len(plan.seeds) > 1 else plan.seeds * 2
         setting, recipe = plan.setting, plan.recipe
@@ -167,7 +165,7 @@ class Training:
         penalty = self.plan.recipe.penalty
         layers = self.critic.layers(torch.cat([real, fake], 1))
         v = layers[-1].squeeze(-1).requires_grad_()
-        distance = distances(real, fake) if self.critic_needs_distance else None
+        distance = distances(real, fake) if self.needs_distance else None
         loss = self.objective.critic_loss(v[:, : real.shape[1]], v[:, real.shape[1] :], distance)
         (slope,) = torch.autograd.grad(loss.sum(), v)
         self.critic.backward(layers, slope.unsqueeze(-1))
@@ -180,19 +178,13 @@ class Training:
 
         A paired objective compares with the updated critic's outputs on `real`, constants to the generator.
         """
-        objective, fake = self.objective, generator_layers[-1]
-        v_real = self.critic.layers(real)[-1].squeeze(-1) if objective.is_paired else None
-        layers = self.critic.layers(fake)
+        v_real = self.critic.layers(real)[-1].squeeze(-1) if self.objective.is_paired else None
+        layers = self.critic.layers(generator_layers[-1])
         v = layers[-1].squeeze(-1).requires_grad_()
-        if self.generator_needs_distance:  # the fakes move the loss past the critic too
-            fake = fake.detach().requires_grad_()
-            loss = objective.generator_loss(v, v_real, distances(real, fake))
-            slope, direct = torch.autograd.grad(loss.sum(), [v, fake])
-        else:
-            loss = objective.generator_loss(v, v_real)
-            (slope,), direct = torch.autograd.grad(loss.sum(), v), None
+        loss = self.objective.generator_loss(v, v_real)
+        (slope,) = torch.autograd.grad(loss.sum(), v)
         slope = self.critic.backward(layers, slope.unsqueeze(-1), parameters=False, inputs=True)
-        self.generator.backward(generator_layers, slope if direct is None else slope + direct)
+        self.generator.backward(generator_layers, slope)
         return loss.detach()
 
     @staticmethod
@@ -303,7 +295,6 @@ class Training:
 
 def distances(real: Tensor, fake: Tensor) -> Tensor:
     """|x_real - x_fake| of the i-th real and the i-th fake sample: (S, B, D) twice -> (S, B)."""
-    # vector_norm's derivative at 0 is 0, where that of sqrt would be infinite.
     distance: Tensor = torch.linalg.vector_norm(real - fake, dim=2)
     return distance
 

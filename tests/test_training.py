@@ -249,23 +249,15 @@ def critic_definition(name: str, v_real: Tensor, v_fake: Tensor, distance: Tenso
 def generator_definition(name: str, v_real: Tensor, v_fake: Tensor, distance: Tensor) -> Tensor:
     if name == "gan_qp":
         return (v_real - v_fake).mean(1)
-    if name.startswith("relativistic"):  # the critic's with the parts of real and fake exchanged
-        return critic_definition(name, v_fake, v_real, distance)
-    return ((v_real - v_fake) * distance).mean(1)
+    return critic_definition(name, v_fake, v_real, distance)  # the parts of real and fake exchanged
 
 
-@pytest.mark.parametrize("name", [*PAIRED, "distance_in_both"])
+@pytest.mark.parametrize("name", PAIRED)
 def test_paired_gradients_are_autograds_of_the_definition(name: str) -> None:
-    """Both players, in float64: the critic's gradient, and the generator's, to which reals are constants.
-
-    "distance_in_both" is GAN-QP's critic against beta = delta * distance: the fakes move the distance too.
-    """
-    run = plan((0, 1), trained_by=name if name in PAIRED else "gan_qp")
-    if name not in PAIRED:
-        own = run.objective_spec | {"beta": "delta*distance"}
-        run = run.model_copy(update={"objective_spec": own})
+    """Both players, in float64: the critic's gradient, and the generator's, to which reals are constants."""
+    run = plan((0, 1), trained_by=name)
     training = Training(run, ring(run.setting.data).sample, 2)  # type: ignore[arg-type]
-    assert training.objective.needs_distance == (name not in ("relativistic", "relativistic_average"))
+    assert training.objective.needs_distance == (name == "gan_qp")
     generator = torch.Generator().manual_seed(0)
     for player, purpose in (("generator", "generator_weights"), ("critic", "critic_weights")):
         network = getattr(training, player)
