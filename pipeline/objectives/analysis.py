@@ -182,5 +182,5 @@ def _settled(far: list[Any] | None) -> sp.Expr | None:
     if abs(third) > 1 / _TINY and abs(third) > abs(second) > abs(first):
         return sp.oo if third > 0 else -sp.oo
     if abs(third - second) < 1e-9 * abs(third):
-        return sp.Float(mpmath.nstr(third, 6), 6)
+        return sp.Float(mpmath.nstr(third, 6), 15)
     return None

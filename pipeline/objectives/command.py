@@ -58,7 +58,7 @@ def answer(request: Request, path: Path) -> None:
         if "citation" not in spec:
             raise UserError('--add needs --citation "...": where the objective was published')
         check_name(request.add, path)
-    where = str(path) if request.name is not None else "command line"
+    where = "command line" if request.name is None or request.parameters else str(path)
     label = request.add or request.name or "custom"
     objective = objective_from_spec(label, {"citation": "no citation given", **spec}, where)
     if request.as_json:
