@@ -21,8 +21,8 @@ from pipeline.config import RunPlan
 from pipeline.errors import UserError
 from pipeline.plan import EVALUATED, FIGURES, PLAN, RESULTS, RUNS, run_path
 
-FORMAT = "1"  # part of the content: another way of mirroring writes every family anew
-HISTORY_STEPS = 128  # `train` logs about 100 steps: only a longer history is thinned
+FORMAT = "2"  # part of the content: another way of mirroring writes every family anew
+HISTORY_STEPS = 25  # of about 100 that `train` logs: points are what a first mirror costs (see `mirror`)
 PANEL, PANELS_PER_ROW, GAP = 128, 5, 4  # pixels, panels, pixels
 SUMMARY_COLUMNS = ["benchmark", "variant", "metric", "point", "low", "high", "collapse_rate"]
 COLLAPSE = {

@@ -9,6 +9,9 @@ Mirroring twice adds nothing:
   appends to a metric's history and refuses to change a parameter;
 - figures change with any variant, and artifacts can be overwritten: figures are, in place (tag `figures`);
 - a run that left the study is deleted too. One whose files are missing here is left as it is.
+
+MLflow takes 0.06 ms for each point of a metric and 10 ms for each run, and a study has 700 runs: a seed shows
+every metric at every checkpoint, and its history at 25 of the 100 steps that `train` logs.
 """
 
 import contextlib
@@ -249,8 +252,10 @@ class _Mirror:
         wanted = digest({name: sha256(path.read_bytes()) for name, path in figures.items()})
         if wanted == mirrored:
             return
-        for path in figures.values():
-            self.client.log_artifact(run, str(path), "figures")
+        with tempfile.TemporaryDirectory() as folder:  # one call for all: each asks the store for the run
+            for name, path in figures.items():
+                shutil.copyfile(path, Path(folder) / name)
+            self.client.log_artifacts(run, folder, "figures")
         if mirrored is not None:
             place = get_artifact_repository(self.client.get_run(run).info.artifact_uri, tracking_uri=self.uri)
             for former in self.client.list_artifacts(run, "figures"):
