@@ -154,8 +154,8 @@ def nested_summary(summary: list[Row]) -> dict[str, Any]:
 def study_content(study: StudyPlan, plans: list[RunPlan], root: Path) -> dict[str, Any]:
     """plan/study.json, and with it all that a reader of the results needs to know.
 
-    recipes {variant: resolved recipe}; features {dataset: report}; objectives {name: derivation, its checks as
-    {name: [value, where]}: all of them held}; trains {variant: name of its objective among those}; metrics
+    recipes {variant: resolved recipe}; features {dataset: report}; objectives {name: derivation, its checks
+    as {name: [value, where]}: all of them held}; trains {variant: name of its objective among those}; metrics
     {stem: title, unit, higher_is_better, description}.
     """
     from pipeline.objectives import objective_from_spec

@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from pipeline.aggregate import aggregate
+from pipeline.catalogue_tables import objective_name, trained_objectives
 from pipeline.config import RunPlan
 from pipeline.data.fetch import fetch
 from pipeline.data.images import load_images
@@ -23,7 +24,7 @@ from pipeline.data.mixtures import load_mixture
 from pipeline.errors import UserError
 from pipeline.evaluate import evaluate
 from pipeline.metrics.features import train_features
-from pipeline.plan import load_study, remove_unlisted
+from pipeline.plan import load_run, load_study, remove_unlisted
 from pipeline.resolve import write_plan
 from pipeline.statistics import count_to_interval, interquartile_mean, seeds_to_interval
 
@@ -32,6 +33,7 @@ PERFECT, COLLAPSED, DIVERGED = "non_saturating", "minimax", "wgan_clip"
 RESULTS = Path("reports/results")
 FILES = (
     *("metrics.csv", "summary.csv", "progress.csv", "history.csv", "references.csv"),
+    *("objectives.csv", "slopes.csv"),
     *("gallery.parquet", "study.json", "metrics.json"),
 )
 
@@ -265,7 +267,7 @@ def test_a_collapsed_generator_is_seen_with_its_rate(built: Path) -> None:
     row = _summary(built, "ring", COLLAPSED, "modes_covered_n2500")
     assert (row["point"], row["low"], row["high"], row["median"]) == (1, 1, 1, 1)
     assert (row["seeds"], row["diverged"], row["collapse_rate"], row["collapse_high"]) == (3, 1, 0.75, 1)
-    assert row["collapse_low"] == pytest.approx(scipy.stats.beta.ppf(0.025, 3, 2), rel=1e-6)
+    assert row["collapse_low"] == pytest.approx(scipy.stats.beta.ppf(0.025, 3, 2), rel=1e-5)  # six digits
     assert _summary(built, "ring", COLLAPSED, "reverse_kl_modes_n2500")["point"] == pytest.approx(math.log(8))
     assert _summary(built, "digits", COLLAPSED, "fid_n599")["collapse_rate"] == 0.75
     assert _summary(built, "ring", PERFECT, "jsd_n2500")["collapse_rate"] == 0
@@ -293,12 +295,69 @@ def test_progress_ends_where_the_summary_is(built: Path) -> None:
 
 def test_history_bands_count_the_seeds_still_training(built: Path) -> None:
     table = _table(built, "history")
-    chosen = (table.benchmark == "ring") & (table.variant == COLLAPSED) & (table.quantity == "critic_loss")
-    bands = table[chosen].set_index("step")
-    assert list(bands.loc[[17, 18], "seeds"]) == [4, 3]
-    # Losses are seed + step.
-    assert tuple(bands.loc[17, ["median", "q25", "q75"]]) == (18.5, 17, 20)
-    assert tuple(bands.loc[18, ["median", "q25", "q75"]]) == (20, 18, 21)
+    bands = table[(table.benchmark == "ring") & (table.variant == COLLAPSED)].set_index("step")
+    assert len(bands) == 40
+    assert (bands.index.min(), bands.index.max()) == (1, 60)
+    # Seed 1 diverges at 17. Losses are seed + step.
+    assert list(bands.loc[[16, 18], "seeds"]) == [4, 3]
+    columns = ["critic_loss", "critic_loss_q25", "critic_loss_q75"]
+    assert tuple(bands.loc[16, columns]) == (17.5, 16, 19)
+    assert tuple(bands.loc[18, columns]) == (20, 18, 21)
+    assert list(table.columns[:4]) == ["benchmark", "variant", "step", "seeds"]
+
+
+def test_single_seeds_are_kept_at_their_last_step(built: Path) -> None:
+    table = _table(built, "metrics")
+    kept = table[table.metric != "diverged"]
+    final = {"ring": 60, "digits": 40}
+    assert all(row.step == final[row.benchmark] for row in kept.itertuples())
+    assert len(kept[(kept.variant == PERFECT) & (kept.metric == "jsd_n2500")]) == 4
+    lost = table[(table.metric == "diverged") & (table.value == 1) & (table.benchmark == "ring")]
+    assert list(zip(lost.variant, lost.seed, lost.step, strict=True)) == [
+        (COLLAPSED, 1, 17), *((DIVERGED, seed, 5) for seed in range(4))
+    ]  # fmt: skip
+
+
+def test_samples_of_the_first_seeds_are_kept_to_three_digits(built: Path) -> None:
+    kept = pd.read_parquet(built / RESULTS / "gallery.parquet")
+    whole = pd.read_parquet(built / "evaluated" / "ring" / PERFECT / "gallery.parquet")
+    ring = kept[(kept.benchmark == "ring") & (kept.variant == PERFECT)]
+    assert list(ring.groupby("seed").size()) == [72] * 3
+    # float16 has 11 significant bits.
+    assert np.stack(ring["values"][:72]) == pytest.approx(np.stack(whole["values"][:72]), rel=2**-11)
+    digits = kept[(kept.benchmark == "digits") & (kept.variant == PERFECT)]
+    # The digits have 17 grey levels of their own, so real ones come through unchanged.
+    assert set(np.concatenate(list(digits["values"]))) <= {np.float16(255 / 16 * k) for k in range(17)}
+    # Seed 1 diverged, and no other takes its place.
+    assert set(kept[(kept.benchmark == "ring") & (kept.variant == COLLAPSED)].seed) == {0, 2}
+
+
+def test_the_slope_of_every_objective_is_a_table(built: Path) -> None:
+    table = _table(built, "slopes")
+    # minimax: s = 1/(1 + r); non-saturating: r/(1 + r); wasserstein has none.
+    assert set(table.objective) == {"minimax", "non_saturating"}
+    r = 10**table.log10_r
+    expected = np.where(table.objective == "minimax", 1 / (1 + r), r / (1 + r))
+    assert table.slope.to_numpy() == pytest.approx(expected, rel=1e-5)
+    facts = _table(built, "objectives").set_index("objective")
+    assert bool(facts.loc["minimax", "vanishes_at_infinity"])
+    assert not bool(facts.loc["non_saturating", "vanishes_at_infinity"])
+    assert bool(facts.loc["non_saturating", "vanishes_at_zero"])
+    assert facts.loc["minimax", "divergence"] == "jensen_shannon"
+    assert pd.isna(facts.loc["wasserstein", "limit_at_zero"])
+    assert bool(facts.loc["wasserstein", "needs_lipschitz"])
+
+
+def test_a_variant_with_its_own_parameters_trains_an_objective_of_its_own(built: Path) -> None:
+    plans = [load_run("ring", name, built) for name in (PERFECT, COLLAPSED)]
+    other = plans[0].model_copy(
+        update={"variant": "softer", "objective_spec": {**plans[0].objective_spec, "parameters": {"a": 2}}}
+    )
+    again = plans[0].model_copy(update={"variant": "again"})
+    trained = trained_objectives([other, again, *plans])
+    assert list(trained) == ["non_saturating_as_softer", "non_saturating", "minimax"]
+    assert trained["non_saturating"].variant == PERFECT
+    assert objective_name(again, trained) == "non_saturating"
 
 
 def test_study_json_tells_what_was_run(built: Path) -> None:
@@ -310,6 +369,10 @@ def test_study_json_tells_what_was_run(built: Path) -> None:
     assert set(study["objectives"]) == {"non_saturating", "minimax", "wasserstein"}
     assert study["objectives"]["minimax"]["derived"]["omega"] == "log(r)"
     assert study["metrics"]["fid"]["higher_is_better"] is False
+    assert study["trains"] == {PERFECT: "non_saturating", COLLAPSED: "minimax", DIVERGED: "wasserstein"}
+    value, at = study["objectives"]["minimax"]["checks"]["maximum"]
+    assert value <= 1e-9
+    assert "r = " in at
 
 
 def test_the_same_study_gives_the_same_bytes(built: Path, copy: Path) -> None:

@@ -129,8 +129,9 @@ def _curves(axes: Axes, variant: Variant, courses: list[Course], context: pd.Dat
         if own.middle.notna().any():
             axes.fill_between(own.x, own.low, own.high, color=look.colour, alpha=0.25, linewidth=0)
             line: dict[str, Any] = {"dashes": dashes} if dashes else {}
-            mark: dict[str, Any] = {"marker": look.marker, "ms": 1.6, "mew": 0} if len(own) <= POINTS_WITH_MARKERS else {}
-            axes.plot(own.x, own.middle, color=look.colour, linewidth=0.9, zorder=3, **line, **mark)
+            if len(own) <= POINTS_WITH_MARKERS:
+                line |= {"marker": look.marker, "ms": 1.6, "mew": 0}
+            axes.plot(own.x, own.middle, color=look.colour, linewidth=0.9, zorder=3, **line)
             drawn = True
     if not drawn:
         axes.text(0.5, 0.5, "no seed left", transform=axes.transAxes, ha="center", va="center", fontsize=5.8)

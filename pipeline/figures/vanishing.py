@@ -17,6 +17,11 @@ GROUPS = {
 _OUTCOMES = (("ring", "modes_occupied"), ("digits", "fid"))
 
 
+def _power(value: float) -> str:
+    """A power of ten in characters that every font has."""
+    return "10" + str(round(math.log10(value))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def group_of(results: Results, objective: str) -> str:
     """A key of GROUPS, by the limit of s(r) at infinity; `none` where there is none or none was found."""
     limits = results.objectives[objective]["analysis"]["limits"]
@@ -64,7 +69,7 @@ def vanishing_and_collapse(results: Results) -> Drawing | None:
     caption = (
         "Theory beside training, one row per variant in the colour of its family. (a) The share of the exact "
         f"gradient that is left when two normals are {AT_DISTANCE:g} standard deviations apart (1: it still "
-        f"grows; below {SMALLEST:g} drawn there). Beside it the outcome of "
+        f"grows; below {_power(SMALLEST)} drawn there). Beside it the outcome of "
         "training: interquartile mean or rate over seeds with its 95 % interval. Groups: the limit of the "
         "slope s(r) for samples where the data is not; in each the smallest share first. Vertical lines as "
         "in the figures of each benchmark."
