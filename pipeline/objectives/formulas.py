@@ -184,15 +184,16 @@ class Formulas:
                 "critic_fake": -slopes["psi"],
                 "generator": slopes["beta"],
             }
-            products = {
-                name: without_tanh(term.subs(self.t, self.activation)) * chain for name, term in terms.items()
-            }
+            products = {name: term.subs(self.t, self.activation) * chain for name, term in terms.items()}
         raw, other = self.raw, DISTANCE if self.needs_distance else None
         return {
             name: steadiest(
                 [
                     stable_form(one, raw)
-                    for one in (sp.diff(without_tanh(self.stable_losses[name]), raw), product)
+                    for one in (
+                        sp.diff(without_tanh(self.stable_losses[name]), raw),
+                        *dict.fromkeys((product, without_tanh(product))),
+                    )
                 ],
                 raw,
                 other,

@@ -228,11 +228,13 @@ def _absorb_exponentials(expression: sp.Expr) -> sp.Expr:
         if not (power.is_Rational and power > 0):
             continue
         y = -atom.args[0]
+        candidates = [expression]
         for left in range(sp.ceiling(power)):  # the sigmoid's power that stays beside the exponential
             used = power - left
-            candidate = sp.powsimp(expression / atom**used * sp.exp(-used * y)) * sigmoid(y) ** used
-            if _growth(candidate) < _growth(expression):
-                return candidate
+            candidates.append(sp.powsimp(expression / atom**used * sp.exp(-used * y)) * sigmoid(y) ** used)
+        best = min(candidates, key=_growth)
+        if best is not expression:
+            return best
     return expression
 
 
