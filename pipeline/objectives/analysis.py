@@ -81,7 +81,12 @@ def analyse(formulas: Formulas) -> Analysis | None:
     known = None if jumps else identify(total)
     frozen_known = identify(pull)
     same = not jumps and same_up_to_a_shift(total, pull)
-    slope = _shortest(R * (derivative(pull, R) if frozen_known is None else frozen_known.second))
+    if frozen_known is not None:
+        slope = _shortest(R * frozen_known.second)
+    else:
+        # Where B and d are the same game, d'' may be the shorter way to write B''.
+        slopes = (pull, total) if same else (pull,)
+        slope = min((_shortest(R * derivative(one, R)) for one in slopes), key=sp.count_ops)
     return Analysis(
         divergence=known,
         frozen=frozen_divergence(d, total, pull, frozen_known, same),
