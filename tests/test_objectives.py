@@ -19,7 +19,7 @@ from pipeline.objectives.report import derivation
 
 FILE = Path(__file__).parents[1] / "objectives.yaml"
 CATALOGUE = load_objectives(FILE)
-WITH_D = {name: one for name, one in CATALOGUE.items() if one.formulas.omega is not None and name != "hinge"}
+WITH_D = {name: one for name, one in CATALOGUE.items() if one.formulas.omega is not None }
 PAIRED = {name: one for name, one in CATALOGUE.items() if one.is_paired}
 UNPAIRED = {name: one for name, one in CATALOGUE.items() if not one.is_paired}
 
@@ -67,6 +67,7 @@ CLOSED_FORMS = {
     "gan": lambda r: r * math.log(r / (1 + r)) - math.log(1 + r) + 2 * r * LOG2,
     "jeffrey": lambda r: (r - 1) * math.log(r),
     "total_variation": lambda r: abs(r - 1) / 2,
+    "hinge": lambda r: abs(r - 1),
     "alpha": lambda r: 4 / 3 * r * (r**-1.5 - 1 - 1.5 * (1 / r - 1)),
 }
 

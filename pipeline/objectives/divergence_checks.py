@@ -10,6 +10,7 @@ from torch import Tensor
 from pipeline.objectives.checking import R_GRID, RELATIVE, Check, at_point, rounding, worst
 from pipeline.objectives.formulas import Formulas, R
 from pipeline.objectives.lowering import lower
+from pipeline.objectives.stable import relu
 
 
 def divergence_checks(formulas: Formulas) -> Iterator[Check]:
@@ -39,7 +40,7 @@ def divergence_checks(formulas: Formulas) -> Iterator[Check]:
     # r^2 d''(r) against its size in the neighbourhood: rounding of a linear d must not read as concave.
     values = lower(d, R)(R_GRID)
     curvature = (
-        _grid_curvature(values) if formulas.is_step else lower(sp.diff(d, R, 2), R)(R_GRID) * R_GRID**2
+        _grid_curvature(values) if d.has(sp.Abs, sp.sign, relu) else lower(sp.diff(d, R, 2), R)(R_GRID) * R_GRID**2
     )
     tolerance = 1e-12 * (1 + values.abs() + R_GRID)
     yield from _minimum_at_one(d, values, tolerance)
@@ -80,7 +81,7 @@ def _minimum_at_one(d: sp.Expr, values: Tensor, tolerance: Tensor) -> Iterator[C
     below, above = lower(d, R)(torch.tensor([1 - step, 1 + step], dtype=torch.float64)).tolist()
     if abs(above - below) > 1e-3:  # d jumps at 1, as that of a step with another beta: it has no slope there
         return
-    slope = (above - below) / (2 * step) if d.has(sp.Abs, sp.sign) else float(sp.diff(d, R).subs(R, 1))
+    slope = (above - below) / (2 * step) if d.has(sp.Abs, sp.sign, relu) else float(sp.diff(d, R).subs(R, 1))
     for name, statement, margin in (
         ("literal_minimum", "d has its minimum at r = 1 as written: d(r) >= d(1)", values),
         ("normalised_minimum", "d(r) - d(1) - d'(1)(r - 1) >= 0", values - slope * (R_GRID - 1)),

@@ -158,7 +158,7 @@ class Formulas:
     @cached_property
     def slopes(self) -> dict[str, sp.Expr]:
         """phi', psi' and beta' as functions of t: as given before integration, else by differentiation."""
-        phi, psi, beta = (sp.diff(without_tanh(one), self.t) for one in (self.phi, self.psi, self.beta))
+        phi, psi, beta = (sp.diff(one, self.t) for one in (self.phi, self.psi, self.beta))
         psi_slope = psi if self.psi_slope is None else self.psi_slope
         return {
             "phi": phi if self.phi_slope is None else self.phi_slope,
@@ -175,7 +175,7 @@ class Formulas:
     def loss_slopes(self) -> dict[str, sp.Expr]:
         """Each loss's derivative in the raw output: of the integrated sum, or the product if that cancels."""
         slopes = self.slopes
-        chain = sp.diff(without_tanh(self.activation), V)
+        chain = sp.diff(self.activation, V)
         if self.reference is not None:
             products = {"critic": -slopes["phi"], "generator": slopes["beta"]}
         else:
