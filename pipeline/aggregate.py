@@ -3,8 +3,8 @@
 The list of runs is plan/study.json, never a glob. Each random interval has a generator named by its own row,
 so that no number depends on which other runs the study has.
 
-The tables are in git, so they stay small: six significant digits (float32 holds seven), and single
-seeds at their last step only. evaluated/BENCHMARK/VARIANT/ has all of it.
+The tables are in git, so they stay small: six significant digits (float32 holds seven), four for
+curves, and single seeds at their last step only. evaluated/BENCHMARK/VARIANT/ has all of it.
 """
 
 import math
@@ -33,7 +33,7 @@ from pipeline.metrics.features import load_report
 from pipeline.metrics.registry import METRICS, measured
 from pipeline.metrics.streams import numpy_generator
 from pipeline.plan import EVALUATED, FEATURES, RESULTS, load_run, load_study, remove_unlisted, run_path
-from pipeline.shown import curve_table, sample_rows, write_curves, write_samples
+from pipeline.shown import CURVE_DIGITS, curve_table, sample_rows, write_curves, write_samples
 from pipeline.statistics import Array, Interval, count_to_interval, seeds_to_interval
 
 SUMMARY_COLUMNS = [
@@ -69,7 +69,7 @@ def aggregate(root: Path) -> None:
     results = root / RESULTS
     write_csv(final, METRIC_COLUMNS, results / "metrics.csv", DIGITS)
     write_csv(summary, SUMMARY_COLUMNS, results / "summary.csv", DIGITS)
-    write_csv(progress, PROGRESS_COLUMNS, results / "progress.csv", DIGITS)
+    write_csv(progress, PROGRESS_COLUMNS, results / "progress.csv", CURVE_DIGITS)
     write_curves(curves, results / "history.csv")
     columns = list(floors.COLUMNS)
     references = [tuple(row[column] for column in columns) for row in reference_rows]

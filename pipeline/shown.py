@@ -17,10 +17,10 @@ from pipeline.evaluate import write_csv
 
 CURVE_KEYS = ["benchmark", "variant", "step", "seeds"]
 BAND = ("", "_q25", "_q75")  # columns of a logged quantity: its median has the quantity's own name
-CURVE_STEPS = 40
+CURVE_STEPS = 30
 CURVE_DIGITS = 4
 GALLERY_SEEDS = 3  # the first ones, never chosen by their result
-GALLERY_POINTS, GALLERY_IMAGES = 72, 16
+GALLERY_POINTS, GALLERY_IMAGES = 60, 9
 GREY_LEVELS = 17  # of the digits themselves
 # float16: 0.1 % of a coordinate, and every grey level exactly; a sample beyond 65,504 is infinite.
 SAMPLES_SCHEMA = pa.schema(

@@ -252,11 +252,11 @@ def _write_tables(
                 )
             curves = {
                 quantity: np.exp(
-                    np.cumsum(_rng(quantity, variant, benchmark).normal(0, 0.25, 40)) - 3 * (1 - level)
+                    np.cumsum(_rng(quantity, variant, benchmark).normal(0, 0.25, 30)) - 3 * (1 - level)
                 )
                 for quantity in QUANTITIES
             }
-            for place, step in enumerate(np.linspace(0, steps[-1], 40).astype(int)):
+            for place, step in enumerate(np.linspace(0, steps[-1], 30).astype(int)):
                 if not alive and step > steps[2]:
                     continue
                 row = {**key, "step": step, "seeds": len(alive) or seeds}
@@ -290,7 +290,7 @@ def _write_tables(
         ("references", references),
     ):
         table = pd.DataFrame(rows, columns=columns.get(name))
-        digits = 4 if name == "history" else 6
+        digits = 4 if name in ("history", "progress") else 6
         table.to_csv(results / f"{name}.csv", index=False, float_format=f"%.{digits}g")
 
 

@@ -290,19 +290,21 @@ def test_progress_ends_where_the_summary_is(built: Path) -> None:
     assert not progress.metric.isin(["collapsed", "diverged"]).any()
     last = progress[(progress.variant == PERFECT) & (progress.metric == "jsd_n2500")].iloc[-1]
     row = _summary(built, "ring", PERFECT, "jsd_n2500")
-    assert [last["point"], last["low"], last["high"]] == [row["point"], row["low"], row["high"]]
+    # Curves have four digits.
+    expected = [row["point"], row["low"], row["high"]]
+    assert [last["point"], last["low"], last["high"]] == pytest.approx(expected, rel=1e-3)
 
 
 def test_history_bands_count_the_seeds_still_training(built: Path) -> None:
     table = _table(built, "history")
     bands = table[(table.benchmark == "ring") & (table.variant == COLLAPSED)].set_index("step")
-    assert len(bands) == 40
+    assert len(bands) == 30
     assert (bands.index.min(), bands.index.max()) == (1, 60)
     # Seed 1 diverges at 17. Losses are seed + step.
-    assert list(bands.loc[[16, 18], "seeds"]) == [4, 3]
+    assert list(bands.loc[[17, 19], "seeds"]) == [4, 3]
     columns = ["critic_loss", "critic_loss_q25", "critic_loss_q75"]
-    assert tuple(bands.loc[16, columns]) == (17.5, 16, 19)
-    assert tuple(bands.loc[18, columns]) == (20, 18, 21)
+    assert tuple(bands.loc[17, columns]) == (18.5, 17, 20)
+    assert tuple(bands.loc[19, columns]) == (21, 19, 22)
     assert list(table.columns[:4]) == ["benchmark", "variant", "step", "seeds"]
 
 
@@ -322,9 +324,9 @@ def test_samples_of_the_first_seeds_are_kept_to_three_digits(built: Path) -> Non
     kept = pd.read_parquet(built / RESULTS / "gallery.parquet")
     whole = pd.read_parquet(built / "evaluated" / "ring" / PERFECT / "gallery.parquet")
     ring = kept[(kept.benchmark == "ring") & (kept.variant == PERFECT)]
-    assert list(ring.groupby("seed").size()) == [72] * 3
+    assert list(ring.groupby("seed").size()) == [60] * 3
     # float16 has 11 significant bits.
-    assert np.stack(ring["values"][:72]) == pytest.approx(np.stack(whole["values"][:72]), rel=2**-11)
+    assert np.stack(ring["values"][:60]) == pytest.approx(np.stack(whole["values"][:60]), rel=2**-11)
     digits = kept[(kept.benchmark == "digits") & (kept.variant == PERFECT)]
     # The digits have 17 grey levels of their own, so real ones come through unchanged.
     assert set(np.concatenate(list(digits["values"]))) <= {np.float16(255 / 16 * k) for k in range(17)}

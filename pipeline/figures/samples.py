@@ -23,6 +23,7 @@ SEEDS = 3  # of each variant: the first of the study, never chosen by their resu
 COLUMNS = 4  # variants beside each other
 BETWEEN, TITLE, LABEL, HEAD = 0.14, 0.14, 0.13, 0.22  # inches: between variants; lines of words
 FRAME = 1.45  # half width of a ring panel, in radii
+CIRCLE = 0.14  # radius of a mode as drawn, in radii of the ring
 
 Values = NDArray[np.float64]
 
@@ -58,12 +59,15 @@ def _ring(results: Results, benchmark: str) -> Drawing:
     angles = 2 * np.pi * np.arange(modes) / modes
     centres = np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
+    # One marker: eight circles in a hundred panels would be large. It is scaled to its farthest point.
+    circles = Outline.make_compound_path(*(Outline.circle(tuple(centre), CIRCLE) for centre in centres))
+    reach = float(np.abs(circles.vertices).max())
+
     def panel(axes: Axes, cell: Cell, side: float, values: Values) -> None:
         middle = np.array([cell.left + side / 2, cell.top + side / 2])
         # Inches grow downwards.
         scale = np.array([1, -1]) * side / 2 / FRAME
-        rings = middle + centres * scale
-        axes.plot(*rings.T, "o", ms=min(5.0, side * 9), mfc="none", mec=SOFT, mew=0.4)
+        axes.plot(*middle, marker=circles, ms=144 * reach * side / 2 / FRAME, mfc="none", mec=SOFT, mew=0.4)
         points = values / radius
         inside = (np.abs(points) < FRAME).all(axis=1)  # not where infinite
         _dots(axes, middle, middle + points[inside] * scale, LOOKS[cell.variant.family].colour)
@@ -217,7 +221,7 @@ def _dots(axes: Axes, middle: Values, points: Values, colour: str) -> None:
 
 
 def _mosaic(images: Values) -> NDArray[np.uint8]:
-    """(16, 64) -> one picture of 4 x 4 images with white lines between, values 0..255."""
+    """(n, 64), n = 9 -> one picture of 3 x 3 images with white lines between, values 0..255."""
     count, pixels = images.shape
     side, width = round(pixels**0.5), round(count**0.5)
     tiles = np.zeros((width, width, side + 1, side + 1))
