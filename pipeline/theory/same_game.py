@@ -1,0 +1,148 @@
+"""What does not change the game: constants and coordinates (claim W3), and the sign of the label (claim W4).
+
+- Constants: phi + c1, psi + c2, beta + c3 have the same best output, the same divergence up to a constant
+  and the same gradients. The shifted objective goes the whole way: written out, parsed, derived, checked
+  and lowered.
+- Coordinates: with D = sigmoid(t) the original GAN reads the same in t and in D.
+- Labels: t -> -t turns an increasing omega into a decreasing one. omega and rho change sign together, so
+  rho(omega) omega' > 0, which makes the optimum a maximum, still holds.
+
+Two objectives are compared at their optima: the raw output over r, d over r and, over distances, the
+gradient of the generator between unit normals.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+import torch
+
+from pipeline.objectives import Objective, objective_from_spec
+from pipeline.objectives.printing import to_text
+from pipeline.theory.densities import Array
+from pipeline.theory.optimal_critic import generator_gradient
+from pipeline.theory.pairs import PAIRS
+from pipeline.theory.recipe import direction, generator_divergence, log_ratios, needed
+from pipeline.theory.tables import to_columns
+
+SHIFTS = (sp.Rational(7, 10), sp.Rational(-13, 10), sp.Rational(1, 4))  # of phi, psi, beta
+DISTANCES = np.array([0.5, 1.0, 2.0, 4.0, 8.0])  # standard deviations
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest difference of two objectives, each relative to the larger of 1 and the size."""
+
+    divergence: float  # of int p d(q/p), over the pairs of densities
+    gradient: float  # of the generator's gradient, over the distances
+
+
+def difference(first: Objective, second: Objective) -> Difference:
+    """Of their divergences over `PAIRS` and their generator's gradients over `DISTANCES`."""
+    divergences = [
+        np.array([generator_divergence(one, pair) for pair in PAIRS.values()]) for one in (first, second)
+    ]
+    gradients = [generator_gradient(one, DISTANCES)[0] for one in (first, second)]
+    return Difference(relative_gap(*divergences), relative_gap(*gradients))
+
+
+def relative_gap(first: Array, second: Array) -> float:
+    """The largest |first - second| over the larger of 1 and |first|."""
+    return float((np.abs(first - second) / np.maximum(1.0, np.abs(first))).max())
+
+
+def shifted(objective: Objective) -> Objective:
+    """The same with constants added to phi, psi and beta, written as a direct objective of its own."""
+    formulas = objective.formulas
+    functions = zip(("phi", "psi", "beta"), (formulas.phi, formulas.psi, formulas.beta), SHIFTS, strict=True)
+    spec: dict[str, Any] = {
+        "construction": "direct",
+        "citation": objective.citation,
+        **{name: to_text(function + shift) for name, function, shift in functions},
+        "alpha": to_text(formulas.alpha),
+        "omega": to_text(formulas.omega),
+        "domain": [to_text(formulas.domain.low), to_text(formulas.domain.high)],
+        "activation": to_text(formulas.activation),
+    }
+    return objective_from_spec(f"{objective.name}_shifted", spec)
+
+
+def swapped(objective: Objective) -> Objective:
+    """The same with t -> -t: omega -> -omega, rho(t) -> -rho(-t), built by the same construction."""
+    formulas, t = objective.formulas, objective.formulas.t
+    mirrored = sp.Symbol("t", real=True)
+    spec = {
+        "construction": "likelihood_ratio",
+        "citation": objective.citation,
+        "omega": to_text(-sp.sympify(formulas.omega)),
+        "rho": to_text(-sp.diff(formulas.psi, t).subs(t, -mirrored)),
+        "domain": [to_text(-formulas.domain.high), to_text(-formulas.domain.low)],
+        "activation": to_text(-formulas.activation),
+    }
+    if "beta" in objective.spec:
+        spec["beta"] = to_text(formulas.beta.subs(t, -mirrored))
+        spec["alpha"] = to_text(formulas.alpha.subs(t, -mirrored))
+    return objective_from_spec(f"{objective.name}_swapped", spec)
+
+
+def likelihood_ratios(objectives: Mapping[str, Objective]) -> dict[str, Objective]:
+    """Those of the likelihood-ratio construction."""
+    return {name: one for name, one in objectives.items() if one.construction == "likelihood_ratio"}
+
+
+def same_game_table(objectives: Mapping[str, Objective]) -> dict[str, list[object]]:
+    """same_game.csv: one row per comparison; differences relative to the larger of 1 and the size.
+
+    first, second (name_shifted: constants added), change (constants, coordinate), output_difference (of the
+    best output over r from 1/1000 to 1000; between coordinates, of the logit), divergence_difference (of
+    int p d(q/p) over the pairs of densities), gradient_difference (of the generator's gradient at the best
+    critic over distances).
+    """
+    rows: list[dict[str, object]] = []
+    r = torch.from_numpy(np.exp(log_ratios()))
+    for objective in likelihood_ratios(objectives).values():
+        other = shifted(objective)
+        outputs = relative_gap(objective.omega(r).numpy(), other.omega(r).numpy())
+        rows.append(_row(objective, other, "constants", outputs))
+    logit = needed(objectives, "minimax", "W3")
+    probability = needed(objectives, "minimax_probability", "W3")
+    share = probability.omega(r)
+    outputs = relative_gap(logit.omega(r).numpy(), (share / (1 - share)).log().numpy())
+    rows.append(_row(logit, probability, "coordinate", outputs))
+    return to_columns(rows)
+
+
+def _row(first: Objective, second: Objective, change: str, outputs: float) -> dict[str, object]:
+    gap = difference(first, second)
+    return {
+        "first": first.name,
+        "second": second.name,
+        "change": change,
+        "output_difference": outputs,
+        "divergence_difference": gap.divergence,
+        "gradient_difference": gap.gradient,
+    }
+
+
+def label_swap_table(objectives: Mapping[str, Objective]) -> dict[str, list[object]]:
+    """label_swap.csv: one row per likelihood-ratio objective and its label swap t -> -t.
+
+    direction and swapped_direction of omega; divergence_difference and gradient_difference as in
+    same_game.csv.
+    """
+    rows: list[dict[str, object]] = []
+    for name, objective in likelihood_ratios(objectives).items():
+        other = swapped(objective)
+        gap = difference(objective, other)
+        rows.append(
+            {
+                "objective": name,
+                "direction": direction(objective),
+                "swapped_direction": direction(other),
+                "divergence_difference": gap.divergence,
+                "gradient_difference": gap.gradient,
+            }
+        )
+    return to_columns(rows)
