@@ -2,8 +2,9 @@
 
 claims.yaml holds what is claimed and the criterion, in words and as thresholds, written before the run
 (`declared`). Each claim has one function, registered by id with the names of its thresholds (`judging`):
-those judged from exact results in `exact`, those judged from trained runs in `trained`. `write_claims`
-writes reports/results/claims.json, a list in the order of claims.yaml::
+`exact` (the game's value, distances), `likelihood`, `recipe` (likelihood-ratio construction) and `families`
+(the f family and beyond) judge exact results, the latter two beside what trained runs say; `trained` judges
+trained runs. `write_claims` writes reports/results/claims.json, a list in the order of claims.yaml::
 
     {id, claim, source, test, criterion, thresholds, verdict, evidence, reading, shown_in}
 
@@ -17,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.claims import exact, trained
+from pipeline.claims import exact, families, likelihood, recipe, trained
 from pipeline.claims.declared import CLAIMS, Claim, load_claims, words
 from pipeline.claims.judging import Evidence, Finding, Verdict
 from pipeline.claims.results import Results, no_file
@@ -26,7 +27,7 @@ __all__ = ["CLAIMS", "Evidence", "Finding", "Verdict", "load_claims", "write_cla
 
 REPORTS = "reports"
 RESULTS = "reports/results"
-JUDGES = {**exact.JUDGES, **trained.JUDGES}
+JUDGES = {**exact.JUDGES, **likelihood.JUDGES, **recipe.JUDGES, **families.JUDGES, **trained.JUDGES}
 
 
 def write_claims(root: Path) -> list[dict[str, Any]]:

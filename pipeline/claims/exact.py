@@ -95,18 +95,37 @@ def _flat_beyond_five(results: Results, limit: Thresholds) -> Finding:
     )
 
 
-def _vanishing(results: Results, limit: Thresholds) -> Finding:
+def gradient_curves(results: Results) -> dict[str, dict[float, float]]:
+    """objective -> distance -> size of the generator's gradient; inf where the cell is empty.
+
+    An empty cell is a number beyond float64. Raises UserError for one that is neither that nor a number.
+    """
     table = "theory/generator_gradient.csv"
     curves: dict[str, dict[float, float]] = {}
     for row in results.rows(table, "objective", "distance", "gradient_abs"):
         distance = results.to_number(row["distance"], table, "distance")
-        size = results.to_number(row["gradient_abs"], table, f"gradient_abs of {row['objective']}")
+        cell, what = row["gradient_abs"], f"gradient_abs of {row['objective']}"
+        size = math.inf if cell == "" else results.to_number(cell, table, what)
         curves.setdefault(row["objective"], {})[distance] = size
+    return curves
+
+
+def _share(curve: dict[float, float], at: float) -> float:
+    """The gradient at a distance over its largest so far; 0 if it is 0 everywhere, 1 past all floats."""
+    largest = max(size for distance, size in curve.items() if distance <= at)
+    if largest == 0:
+        return 0.0
+    return curve[at] / largest if math.isfinite(largest) else float(math.isinf(curve[at]))
+
+
+def _vanishing(results: Results, limit: Thresholds) -> Finding:
+    table = "theory/generator_gradient.csv"
+    curves = gradient_curves(results)
     at = limit["at_distance"]
     for name in ("minimax", *curves):
         if at not in curves.get(name, {}):
             raise UserError(f"{results.folder / table}: no gradient of {name!r} at distance {at:g}")
-    share = {name: curve[at] / max(curve.values()) for name, curve in curves.items()}
+    share = {name: _share(curve, at) for name, curve in curves.items()}
     minimax = [size for _, size in sorted(curves["minimax"].items())]
     after = minimax[minimax.index(max(minimax)) :]
     falls = all(later < earlier for earlier, later in pairwise(after))
@@ -117,17 +136,24 @@ def _vanishing(results: Results, limit: Thresholds) -> Finding:
         verdict = "contradicted"
     evidence = [Evidence("distance", at, "standard deviations")]
     for name, curve in curves.items():
-        evidence.append(Evidence(f"gradient_{name}", curve[at], "loss per standard deviation"))
-        evidence.append(Evidence(f"gradient_share_{name}", share[name], "of its maximum"))
+        size = curve[at] if math.isfinite(curve[at]) else None
+        evidence.append(Evidence(f"gradient_{name}", size, "loss per standard deviation"))
+        evidence.append(Evidence(f"gradient_share_{name}", share[name], "of its maximum up to there"))
     title = titles(results, "objectives")
-    kept = [title.get(name, name) for name in curves if share[name] >= limit["alive_above"]]
-    lost = [title.get(name, name) for name in curves if share[name] < limit["vanished_below"]]
+    flat = [name for name, curve in curves.items() if not any(curve.values())]
+    kept = [name for name in curves if share[name] >= limit["alive_above"]]
+    lost = [name for name in curves if share[name] < limit["vanished_below"] and name not in flat]
+
+    def named(names: list[str]) -> str:
+        return listed([title.get(name, name) for name in names])
+
+    steps = f"; 0 at every distance, because the optimal critic is a step: {named(flat)}" if flat else ""
     return Finding(
         verdict,
         evidence,
         f"At distance {at:g} and the exact optimal critic the minimax gradient is {share['minimax']:.1e} of "
-        f"its maximum; objectives below {limit['vanished_below']:g} of theirs: {listed(lost)}; above "
-        f"{limit['alive_above']:g}: {listed(kept)}.",
+        f"its maximum; objectives below {limit['vanished_below']:g} of theirs: {named(lost)}; above "
+        f"{limit['alive_above']:g}: {named(kept)}{steps}.",
     )
 
 

@@ -65,22 +65,24 @@ def _to_one_mode(results: Results, limit: Thresholds) -> Finding:
     return _collapse(results, limit, collapsed)
 
 
-def _to_few_modes(results: Results, limit: Thresholds) -> Finding:
-    def collapsed(seed: Seed, protocol: Protocol) -> bool:
-        return seed.modes_occupied < protocol.collapse_below * protocol.modes
+def holds_few_modes(seed: Seed, protocol: Protocol) -> bool:
+    """Whether a seed occupies fewer modes than its benchmark asks for."""
+    return seed.modes_occupied < protocol.collapse_below * protocol.modes
 
-    return _collapse(results, limit, collapsed)
+
+def _to_few_modes(results: Results, limit: Thresholds) -> Finding:
+    return _collapse(results, limit, holds_few_modes)
 
 
 def _collapse(results: Results, limit: Thresholds, collapsed: Callable[[Seed, Protocol], bool]) -> Finding:
     """The rate of seeds that reached the data and collapsed, per variant."""
-    protocol = _protocol(results, "ring")
+    protocol = protocol_of(results, "ring")
     if protocol is None:
         return Finding("inconclusive", [], "The study has no runs on the benchmark 'ring'.")
     tail = (1 - limit["confidence"]) / (2 * len(protocol.variants))
     outcomes = {}
     for variant in protocol.variants:
-        final = _final_seeds(results, protocol, variant)
+        final = final_seeds(results, protocol, variant)
         outcomes[variant] = Outcomes(
             collapsed=sum(collapsed(seed, protocol) for seed in final if not seed.missed),
             missed=sum(seed.missed for seed in final),
@@ -121,7 +123,7 @@ def _reading(
     return f"Collapsed seeds on the ring: {listed(names)}; the highest lower bound of a rate is {best:.2f}."
 
 
-def _protocol(results: Results, benchmark: str) -> Protocol | None:
+def protocol_of(results: Results, benchmark: str) -> Protocol | None:
     """None when the study has no runs on the benchmark. Raises UserError naming a setting that is missing."""
     study = results.study()
     try:
@@ -141,7 +143,7 @@ def _protocol(results: Results, benchmark: str) -> Protocol | None:
         raise UserError(f"{results.folder / 'study.json'}: {error.args[0]!r} is missing") from None
 
 
-def _final_seeds(results: Results, protocol: Protocol, variant: str) -> list[Seed]:
+def final_seeds(results: Results, protocol: Protocol, variant: str) -> list[Seed]:
     """A variant's seeds at the final step, without those that diverged.
 
     Raises UserError for a seed that did not diverge and lacks a number.

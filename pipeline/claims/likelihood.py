@@ -1,0 +1,71 @@
+"""Claims on maximum likelihood with a GAN, judged from exact and sampled gradients: L1, L2."""
+
+from scipy.special import ndtri
+
+from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict
+from pipeline.claims.recipe import grade
+from pipeline.claims.results import Results
+
+_TABLE = "theory/maximum_likelihood.csv"
+_RELATIVE = "of the larger of 1 and the gradient"
+
+
+def _relative(values: list[float], reference: list[float]) -> float:
+    return max(abs(a - b) / max(1.0, abs(b)) for a, b in zip(values, reference, strict=True))
+
+
+def _is_the_gradient_of_kl(results: Results, limit: Thresholds) -> Finding:
+    kl, fixed = (results.numbers(_TABLE, column) for column in ("gradient_kl", "gradient_fixed"))
+    means, errors = (results.numbers(_TABLE, column) for column in ("sample_fixed", "sample_fixed_se"))
+    gap = _relative(fixed, kl)
+    width = float(ndtri(1 - (1 - limit["confidence"]) / (2 * len(kl))))
+    held = [abs(mean - true) <= width * error for mean, true, error in zip(means, kl, errors, strict=True)]
+    verdict = grade(gap, limit["exact_gap"], limit["contradicting_gap"])
+    if verdict == "supported" and not all(held):
+        verdict = "inconclusive"
+    widest = max(range(len(kl)), key=lambda place: errors[place])
+    mean, reach = means[widest], width * errors[widest]
+    return Finding(
+        verdict,
+        [
+            Evidence("largest_exact_gap", gap, _RELATIVE),
+            Evidence("intervals", float(len(held)), "intervals"),
+            Evidence("intervals_that_hold_it", float(sum(held)), "intervals"),
+            Evidence("widest_sample_mean", mean, "nats per unit", mean - reach, mean + reach),
+            Evidence("gradient_kl_there", kl[widest], "nats per unit"),
+        ],
+        f"By quadrature the {len(kl)} gradients equal those of KL(p, q) to {gap:.1e}; {sum(held)} of "
+        f"{len(held)} intervals of sample means hold them.",
+    )
+
+
+def _needs_q_fixed(results: Results, limit: Thresholds) -> Finding:
+    kl, fixed, moving = (
+        results.numbers(_TABLE, column) for column in ("gradient_kl", "gradient_fixed", "gradient_moving")
+    )
+    sizeable = [place for place, value in enumerate(kl) if abs(value) > limit["sizeable"]]
+    true, held, free = ([column[place] for place in sizeable] for column in (kl, fixed, moving))
+    verdict: Verdict = "inconclusive"
+    if sizeable and _relative(moving, kl) <= limit["exact_gap"]:
+        verdict = "contradicted"
+    elif sizeable and max(_relative(held, true), _relative(free, [0.0] * len(free))) <= limit["exact_gap"]:
+        verdict = "supported"
+    gap, left = _relative(fixed, kl), max(abs(value) for value in moving)
+    largest = max((abs(value) for value in true), default=0.0)
+    return Finding(
+        verdict,
+        [
+            Evidence("largest_gap_held_fixed", gap, _RELATIVE),
+            Evidence("largest_gradient_moving", left, "nats per unit"),
+            Evidence("largest_gradient_kl", largest, "nats per unit"),
+            Evidence("sizeable_gradients", float(len(sizeable)), "gradients"),
+        ],
+        f"Held fixed, the gradient differs from that of KL(p, q), here up to {largest:.3g} nats per unit, by "
+        f"at most {gap:.1e}; with the q inside the critic moving along it is at most {left:.1e}.",
+    )
+
+
+JUDGES = {
+    "L1": Judge(_is_the_gradient_of_kl, frozenset({"exact_gap", "contradicting_gap", "confidence"})),
+    "L2": Judge(_needs_q_fixed, frozenset({"exact_gap", "sizeable"})),
+}

@@ -1,0 +1,255 @@
+"""The tables of a made-up study in which every claim is supported, for the tests of the judges."""
+
+import copy
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import claims
+
+SOURCE = Path(__file__).parents[1] / "claims.yaml"
+LOG_TWO = math.log(2)
+SUMMARY = {
+    "survey_panel_jsd": 0.336,
+    "distance_at_survey_panel": 2.0,
+    "distance_reads_0_693": 7.0,
+    "jsd_at_2": 0.3368,
+    "distance_at_jsd_99_percent": 4.0,
+    "distance_at_gradient_1_percent": 5.5,
+    "jsd_at_5": 0.68,
+    "jsd_rise_beyond_5": 0.013,
+    "gradient_at_5_over_steepest": 0.03,
+    "steepest_distance": 1.6,
+}
+VARIANTS = ("minimax", "wgan_gp")
+SUMMARY_COLUMNS = ("benchmark", "variant", "metric", "statistic", "point", "low", "high")
+TINY = 1e-12
+# The exact tables behind the claims on designing GANs, as rows.
+EXACT: dict[str, "Rows"] = {
+    "maximum_likelihood": [
+        {
+            "gradient_kl": kl,
+            "gradient_fixed": kl,
+            "gradient_moving": 0.0,
+            "sample_fixed": kl + 0.01,
+            "sample_fixed_se": 0.01,
+        }
+        for kl in (0.0, 0.5, -1.0)
+    ],
+    "total_variation": [
+        {"pair": pair, "dual_half": dual, "dual_gap": TINY} for pair, dual in (("equal", 0.0), ("shift", 0.2))
+    ],
+    "optimal_output": [
+        {
+            "objective": name,
+            "direction": direction,
+            "ratio_low": 0.001,
+            "ratio_high": 1000,
+            "output_error": TINY,
+            "ratio_error_nats": "" if direction == "step" else TINY,
+        }
+        for name, direction in (("minimax", "increasing"), ("kl", "decreasing"), ("hinge", "step"))
+    ],
+    "random_pairs": [{"pair": pair, "output_error": TINY, "ratio_error_nats": TINY} for pair in range(200)],
+    "same_game": [
+        {
+            "change": change,
+            "output_difference": TINY,
+            "divergence_difference": TINY,
+            "gradient_difference": TINY,
+        }
+        for change in ("constants", "constants", "coordinate")
+    ],
+    "label_swap": [
+        {
+            "objective": name,
+            "direction": one,
+            "swapped_direction": other,
+            "divergence_difference": TINY,
+            "gradient_difference": TINY,
+        }
+        for name, one, other in (("minimax", "increasing", "decreasing"), ("ls", "decreasing", "increasing"))
+    ],
+    "critic_optimum": [
+        {
+            "objective": name,
+            "pair": pair,
+            "value_gap": TINY,
+            "above_equal": above,
+            "d_curvature_min": 1e-4,
+        }
+        for name in ("minimax", "kl")
+        for pair, above in (("equal", 0.0), ("shift", 0.3))
+    ],
+    "minimum_test": [
+        {
+            "objective": name,
+            "is_example": is_example,
+            "slope_at_1": 0.0,
+            "literal_minimum": 0.0,
+            "normalised_minimum": 0.0,
+        }
+        for name, is_example in (("non_saturating", 1), ("kl", 0))
+    ],
+    "as_f_gan": [{"objective": "minimax", "conjugate_error": TINY}],
+    "kl_from_ratio": [
+        {"objective": "minimax", "pair": pair, "gap_to_reverse": gap, "gap_to_forward": gap}
+        for pair, gap in (("equal", 0.0), ("shift", 0.3))
+    ],
+    "conjugates": [
+        {
+            "objective": name,
+            "f_at_1": 0.0,
+            "curvature_min": 0.1,
+            "conjugate_error": TINY,
+            "conjugate_error_beyond": beyond,
+        }
+        for name, beyond in (("kl", ""), ("pearson_chi2", ""))
+    ],
+    "mixture_fit": [
+        {"objective": name, "divergence": 0.3, "mean": mean, "std": std, "dual_gap": TINY}
+        for name, mean, std in (("kl", 1.01, 1.83), ("pearson_chi2", 0.57, 1.93))
+    ],
+    "wasserstein_dual": [{"pair": "shift", "dual_gap": TINY}],
+    "equal_ratios": [
+        {"case": "scaled", "measure": measure, "difference": difference}
+        for measure, difference in (("w1", 1.0), ("minimax", TINY), ("kl", TINY))
+    ],
+}
+
+Rows = list[dict[str, Any]]
+
+
+def write_csv(path: Path, rows: Rows) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+class Study:
+    """The tables of a small study in which every claim is supported; tests change what they need."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.folder = root, root / "reports/results"
+        (root / "claims.yaml").write_text(SOURCE.read_text("utf-8"), encoding="utf-8")
+        self.summary = dict(SUMMARY)
+        self.uniforms = [(0.5, LOG_TWO / 2), *((0.0, LOG_TWO) for _ in range(3))]
+        self.function_space = {"equal": (0.0, 1e-15), "moved": (0.01, 1e-15)}
+        self.gradients = {
+            "minimax": {0.1: 0.05, 1.0: 0.3, 2.0: 0.5, 9.0: 1e-5, 10.0: 1e-6},
+            "wasserstein": {0.1: 1.0, 1.0: 1.0, 2.0: 1.0, 9.0: 1.0, 10.0: 1.0},
+        }
+        self.exact: dict[str, Rows] = copy.deepcopy(EXACT)
+        self.summary_rows: Rows = []  # besides those of the modes
+        self.variant_settings: dict[str, dict[str, Any]] = {}
+        # variant -> modes kept per seed; None = diverged
+        self.modes: dict[str, list[int | None]] = {"minimax": [1] * 6 + [8] * 4, "wgan_gp": [8] * 10}
+        self.missed: set[tuple[str, int]] = set()
+        self.modes_due, self.collapse_below, self.seeds = 8, 0.5, 10
+        self.benchmarks = ("ring", "digits")
+
+    def write(self) -> None:
+        theory = self.folder / "theory"
+        write_csv(
+            theory / "distance_summary.csv",
+            [{"quantity": name, "value": value, "unit": "1"} for name, value in self.summary.items()],
+        )
+        write_csv(theory / "distance.csv", [{"distance": 0, "jsd_nats": 0}])
+        write_csv(
+            theory / "uniforms.csv",
+            [{"shift": 1 - share, "overlap_share": share, "jsd_nats": jsd} for share, jsd in self.uniforms],
+        )
+        write_csv(
+            theory / "function_space.csv",
+            [
+                {
+                    "q": name,
+                    "value_reached_nats": excess - 2 * LOG_TWO,
+                    "value_gap_nats": gap,
+                    "value_spread_nats": gap,
+                    "discriminator_error_max": 1e-13,
+                    "starts": 8,
+                }
+                for name, (excess, gap) in self.function_space.items()
+            ],
+        )
+        write_csv(
+            theory / "generator_gradient.csv",
+            [
+                {"objective": name, "distance": d, "gradient": size, "gradient_abs": size}
+                for name, curve in self.gradients.items()
+                for d, size in curve.items()
+            ],
+        )
+        for name, rows in self.exact.items():
+            write_csv(theory / f"{name}.csv", rows)
+        self._write_runs()
+
+    def _write_runs(self) -> None:
+        metrics, summary = [], []
+        for variant, modes in self.modes.items():
+            key = {"benchmark": "ring", "variant": variant}
+            for seed, kept in enumerate(modes):
+                row = {**key, "seed": seed, "step": 60}
+                metrics.append({**row, "metric": "diverged", "value": int(kept is None)})
+                if kept is not None:
+                    # An early checkpoint that must not count, after the final one in the file.
+                    metrics.append({**row, "metric": "modes_occupied_n2500", "value": kept})
+                    metrics.append({**row, "step": 5, "metric": "modes_occupied_n2500", "value": 2})
+                    share = 0.95 if kept == 1 else 0.4
+                    metrics.append({**row, "metric": "largest_mode_share_n2500", "value": share})
+                    metrics.append({**row, "metric": "missed", "value": int((variant, seed) in self.missed)})
+                metrics.append({**row, "benchmark": "digits", "metric": "diverged", "value": 1})
+            if any(kept is not None for kept in modes):
+                share = {"statistic": "iqm", "point": 0.5, "low": 0.3, "high": 0.7}
+                summary.append({**key, "metric": "largest_mode_share_n2500", **share})
+        summary += self.summary_rows
+        write_csv(self.folder / "metrics.csv", metrics)
+        write_csv(
+            self.folder / "summary.csv",
+            summary
+            or [
+                dict.fromkeys(("benchmark", "variant", "metric", "statistic", *["point", "low", "high"]), "")
+            ],
+        )
+        setting = {
+            "data": {"kind": "ring", "modes": self.modes_due},
+            "evaluation_samples": 2500,
+            "collapse_below": self.collapse_below,
+        }
+        study = {
+            "settings": {"seeds": self.seeds},
+            "benchmarks": dict.fromkeys(self.benchmarks, setting),
+            "variants": {
+                name: {"objective": name, "title": name, **self.variant_settings.get(name, {})}
+                for name in self.modes
+            },
+            "runs": [[benchmark, variant] for benchmark in self.benchmarks for variant in self.modes],
+        }
+        (self.folder / "study.json").write_text(json.dumps(study), encoding="utf-8")
+
+    def verdicts(self) -> dict[str, dict[str, Any]]:
+        self.write()
+        return {record["id"]: record for record in claims.write_claims(self.root)}
+
+    def edit_claims(self, change: Callable[[list[dict[str, Any]]], object]) -> None:
+        content = yaml.safe_load(SOURCE.read_text("utf-8"))
+        change(content["claims"])
+        (self.root / "claims.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def evidence(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {item["name"]: item for item in record["evidence"]}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path)
