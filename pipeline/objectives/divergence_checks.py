@@ -40,7 +40,9 @@ def divergence_checks(formulas: Formulas) -> Iterator[Check]:
     # r^2 d''(r) against its size in the neighbourhood: rounding of a linear d must not read as concave.
     values = lower(d, R)(R_GRID)
     curvature = (
-        _grid_curvature(values) if d.has(sp.Abs, sp.sign, relu) else lower(sp.diff(d, R, 2), R)(R_GRID) * R_GRID**2
+        _grid_curvature(values)
+        if d.has(sp.Abs, sp.sign, relu)
+        else lower(sp.diff(d, R, 2), R)(R_GRID) * R_GRID**2
     )
     tolerance = 1e-12 * (1 + values.abs() + R_GRID)
     yield from _minimum_at_one(d, values, tolerance)
