@@ -227,8 +227,9 @@ def _sum(expression: sp.Expr, symbols: Symbols) -> Lowered:
     terms.sort(key=lambda pair: (pair[0] != 1, sp.default_sort_key(pair[1])))
     offset = float(constant)
     for place, (number, term) in enumerate(terms):
-        if constant + number == 0 and isinstance(term, sp.exp):  # c exp(y) - c, exact near y = 0
-            terms[place], offset = (number, sp.Function("expm1")(term.args[0])), 0.0
+        exponent = _as_exponent(term)
+        if constant + number == 0 and exponent is not None:  # c exp(y) - c, exact near y = 0
+            terms[place], offset = (number, sp.Function("expm1")(exponent)), 0.0
             break
     (first_number, first), *others = terms
     head = _scaled(first_number, _term(first, symbols))
@@ -241,6 +242,20 @@ def _sum(expression: sp.Expr, symbols: Symbols) -> Lowered:
         return total + offset if offset else total
 
     return evaluate
+
+
+def _as_exponent(term: sp.Expr) -> sp.Expr | None:
+    """y where the term is exp(y): of (1 + exp(z))**p it is p softplus(z), of sigmoid(z)**p -p softplus(-z)."""
+    if isinstance(term, sp.exp):
+        return term.args[0]
+    base, power = term.as_base_exp()
+    if isinstance(base, sigmoid):
+        return -power * softplus(-base.args[0])
+    if base.is_Add and power.is_number:
+        constant, rest = base.as_coeff_Add()
+        if constant == 1 and isinstance(rest, sp.exp):
+            return power * softplus(rest.args[0])
+    return None
 
 
 def _term(term: sp.Expr, symbols: Symbols) -> Lowered:
