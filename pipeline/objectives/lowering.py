@@ -245,7 +245,7 @@ def _sum(expression: sp.Expr, symbols: Symbols) -> Lowered:
 
 
 def _as_exponent(term: sp.Expr) -> sp.Expr | None:
-    """y where the term is exp(y): of (1 + exp(z))**p it is p softplus(z), of sigmoid(z)**p -p softplus(-z)."""
+    """y where the term is exp(y): p softplus(z) of (1 + exp(z))**p, -p softplus(-z) of sigmoid(z)**p."""
     if isinstance(term, sp.exp):
         return term.args[0]
     base, power = term.as_base_exp()
