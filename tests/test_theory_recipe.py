@@ -207,7 +207,7 @@ def test_constants_reach_the_functions_and_nothing_else(name: str) -> None:
         gap = getattr(other, function)(t) - getattr(objective, function)(t)
         torch.testing.assert_close(gap, torch.full_like(t, constant), rtol=0, atol=1e-12)
     found = same_game.difference(objective, other)
-    # The formulas are printed, parsed and simplified anew: other operations, so other roundings.
+    # The stable forms are found anew: other operations, so other roundings.
     assert found.divergence < 1e-11
     assert found.gradient < 1e-9
 

@@ -27,6 +27,15 @@ def _total_variation(results: Results, limit: Thresholds) -> Finding:
         Evidence("pairs", float(len(pairs)), "pairs of densities"),
     ]
     exact = f"Over {len(pairs)} pairs of densities the dual is the integral to {gap:.1e}"
+    curve = gradient_curves(results).get("total_variation", {})
+    if curve:
+        largest = max(curve.values())
+        evidence.append(
+            Evidence("largest_gradient_at_the_exact_critic", largest, "loss per standard deviation")
+        )
+        exact += (
+            f"; at the exact critic, a step, the generator's gradient is at most {largest:g} at any distance"
+        )
     trained = _trained_total_variation(results, limit)
     if trained is None:
         return Finding(form, evidence, f"{exact}; the study has not trained it, so the form alone decides.")

@@ -24,8 +24,7 @@ from pipeline.objectives import Objective
 from pipeline.objectives.formulas import R, U
 from pipeline.objectives.lowering import lower
 from pipeline.objectives.printing import to_text
-from pipeline.theory.densities import Array
-from pipeline.theory.pairs import PAIRS, integral_of
+from pipeline.theory.pairs import PAIRS, Nodes
 from pipeline.theory.recipe import critic_divergence, direction, free_optimum, log_ratios, needed, with_omega
 from pipeline.theory.tables import to_columns
 
@@ -41,7 +40,8 @@ def legendre(f: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
 
     def height(log_u: Tensor) -> Tensor:
         u = log_u.exp()
-        return (u * t - f(u)).nan_to_num(nan=-torch.inf)
+        # A formula that has rounded to the end of Omega may say that f is -inf, which no convex f is.
+        return (u * t - f(u)).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
 
     on_grid = torch.stack([height(point.expand_as(t)) for point in _LOG_U])
     top = on_grid.argmax(dim=0)
@@ -72,8 +72,8 @@ def total_variation_table(objectives: Mapping[str, Objective]) -> dict[str, list
     objective = needed(objectives, "total_variation", "W1")
     rows: list[dict[str, object]] = []
     for name, pair in PAIRS.items():
-        _, log_p, log_q, weights = pair.nodes(_ORDER)
-        integral = integral_of(pair, np.abs(np.exp(log_p) - np.exp(log_q)), weights)
+        nodes = pair.nodes(_ORDER)
+        integral = nodes.integral(np.abs(np.exp(nodes.log_p) - np.exp(nodes.log_q)), "|p - q|")
         half = free_optimum(objective, pair)
         one = _best_of_ends(pair.nodes(_ORDER + 3), 1.0)
         rows.append(
@@ -89,11 +89,10 @@ def total_variation_table(objectives: Mapping[str, Objective]) -> dict[str, list
     return to_columns(rows)
 
 
-def _best_of_ends(nodes: tuple[Array, Array, Array, Array], bound: float) -> float:
-    _, log_p, log_q, weights = nodes
+def _best_of_ends(nodes: Nodes, bound: float) -> float:
     t = np.linspace(-bound, bound, 41)[:, None]
-    gains = t * (np.exp(log_p) - np.exp(log_q))
-    return float((gains.max(axis=0) * weights).sum())
+    gains = t * (np.exp(nodes.log_p) - np.exp(nodes.log_q))
+    return nodes.integral(gains.max(axis=0), "E_p t - E_q t")
 
 
 # ---- W9: conjugates
@@ -221,9 +220,10 @@ def kl_from_ratio_table(objectives: Mapping[str, Objective]) -> dict[str, list[o
             continue
         level = critic_divergence(objective, PAIRS["equal"])
         for pair_name, pair in PAIRS.items():
-            _, log_p, log_q, weights = pair.nodes(_ORDER)
-            reverse = integral_of(pair, np.exp(log_q) * (log_q - log_p), weights)
-            forward = integral_of(pair, np.exp(log_p) * (log_p - log_q), weights)
+            nodes = pair.nodes(_ORDER)
+            gap = nodes.log_q - nodes.log_p
+            reverse = nodes.integral(np.exp(nodes.log_q) * gap, "KL(q, p)")
+            forward = nodes.integral(-np.exp(nodes.log_p) * gap, "KL(p, q)")
             divergence = critic_divergence(objective, pair) - level
             rows.append(
                 {

@@ -5,9 +5,10 @@ the best critic of total variation have their kinks, and elsewhere everything is
 standard deviations near 1, so that the integrals of r**2 p and of r**-2 q are finite too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -16,6 +17,29 @@ from pipeline.theory.densities import Array, Density, Mixture, gauss_legendre
 
 STANDARD = Mixture()
 _PANELS = 44
+_EMPTY = 1e-12
+
+
+class Nodes(NamedTuple):
+    """A quadrature rule for a pair: points, log p and log q there, weights; `(cells,)` each."""
+
+    x: Array
+    log_p: Array
+    log_q: Array
+    weights: Array
+
+    def integral(self, integrand: Array, name: str) -> float:
+        """The sum of integrand * weights.
+
+        A formula may overflow where there is next to nothing to integrate: nodes that hold less than
+        `_EMPTY` of p and of q together count as 0. Raises ArithmeticError, with `name`, where the integrand
+        is not finite on more.
+        """
+        known = np.isfinite(integrand)
+        lost = (np.exp(np.logaddexp(self.log_p, self.log_q)) * self.weights)[~known].sum()
+        if lost > _EMPTY:
+            raise ArithmeticError(f"{name}: the integrand is not finite on {lost:.1e} of the mass")
+        return float((np.where(known, integrand, 0.0) * self.weights).sum())
 
 
 @dataclass(frozen=True)
@@ -50,10 +74,10 @@ class Pair:
         ]
         return np.unique([*even, *crossings])
 
-    def nodes(self, order: int) -> tuple[Array, Array, Array, Array]:
-        """x, log p(x), log q(x) and weights of the rule of `order` points per panel: `(cells,)` each."""
+    def nodes(self, order: int) -> Nodes:
+        """The rule of `order` points per panel."""
         x, weights = gauss_legendre(self.edges, order)
-        return x, self.p.log_density(x), self.q.log_density(x), weights
+        return Nodes(x, self.p.log_density(x), self.q.log_density(x), weights)
 
 
 PAIRS: Mapping[str, Pair] = {
@@ -64,17 +88,5 @@ PAIRS: Mapping[str, Pair] = {
     "other_weights": Pair(
         Mixture((-1.0, 1.0), (1.0, 1.0), (0.5, 0.5)), Mixture((-1.0, 1.0), (1.0, 1.0), (0.9, 0.1))
     ),
-    "one_of_two_modes": Pair(Mixture((-1.5, 1.5), (1.0, 1.0), (0.6, 0.4)), Mixture((1.5,))),
+    "one_of_two_modes": Pair(Mixture((-1.0, 1.0), (1.0, 1.0), (0.6, 0.4)), Mixture((1.0,))),
 }
-
-
-def each() -> Iterator[tuple[str, Pair]]:
-    """Every pair with its name."""
-    yield from PAIRS.items()
-
-
-def integral_of(pair: Pair, integrand: Array, weights: Array) -> float:
-    """sum of integrand * weights. Raises ArithmeticError where the integrand is not finite."""
-    if not bool(np.isfinite(integrand).all()):
-        raise ArithmeticError(f"an integrand over {pair} is not finite")
-    return float((integrand * weights).sum())

@@ -17,7 +17,7 @@ from pipeline.objectives import Objective
 from pipeline.theory.densities import Array
 from pipeline.theory.free_critic import best_output, critic_value
 from pipeline.theory.optimal_critic import is_step
-from pipeline.theory.pairs import PAIRS, Pair, integral_of
+from pipeline.theory.pairs import PAIRS, Pair
 from pipeline.theory.tables import to_columns
 
 LARGEST_RATIO = 1000.0  # and its inverse: three decades to either side of p = q
@@ -134,17 +134,17 @@ def free_optimum(objective: Objective, pair: Pair) -> float:
 
 def critic_divergence(objective: Objective, pair: Pair) -> float:
     """int p d(q/p) with the critic's d, by quadrature: the formula omega, phi and psi, no optimisation."""
-    _, log_p, log_q, weights = pair.nodes(_ORDER_EXACT)
-    t = objective.omega(torch.from_numpy(np.exp(log_q - log_p)))
-    gains = np.exp(log_p) * objective.phi(t).numpy(), np.exp(log_q) * objective.psi(t).numpy()
-    return integral_of(pair, gains[0] + gains[1], weights)
+    nodes = pair.nodes(_ORDER_EXACT)
+    t = objective.omega(torch.from_numpy(np.exp(nodes.log_q - nodes.log_p)))
+    gains = np.exp(nodes.log_p) * objective.phi(t).numpy() + np.exp(nodes.log_q) * objective.psi(t).numpy()
+    return nodes.integral(gains, objective.name)
 
 
 def generator_divergence(objective: Objective, pair: Pair) -> float:
     """int p d(q/p) with the generator's d, which is 0 for q = p, by quadrature."""
-    _, log_p, log_q, weights = pair.nodes(_ORDER_EXACT)
-    d = objective.divergence(torch.from_numpy(np.exp(log_q - log_p))).numpy()
-    return integral_of(pair, np.exp(log_p) * d, weights)
+    nodes = pair.nodes(_ORDER_EXACT)
+    d = objective.divergence(torch.from_numpy(np.exp(nodes.log_q - nodes.log_p))).numpy()
+    return nodes.integral(np.exp(nodes.log_p) * d, objective.name)
 
 
 def smallest_curvature(objective: Objective) -> float:

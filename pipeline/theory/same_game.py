@@ -1,8 +1,8 @@
 """What does not change the game: constants and coordinates (claim W3), and the sign of the label (claim W4).
 
 - Constants: phi + c1, psi + c2, beta + c3 have the same best output, the same divergence up to a constant
-  and the same gradients. The shifted objective goes the whole way: written out, parsed, derived, checked
-  and lowered.
+  and the same gradients. The shifted objective is one of its own: checked, brought to its stable form and
+  lowered.
 - Coordinates: with D = sigmoid(t) the original GAN reads the same in t and in D.
 - Labels: t -> -t turns an increasing omega into a decreasing one. omega and rho change sign together, so
   rho(omega) omega' > 0, which makes the optimum a maximum, still holds.
@@ -12,15 +12,14 @@ gradient of the generator between unit normals.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
 import torch
 
-from pipeline.objectives import Objective, objective_from_spec
-from pipeline.objectives.printing import to_text
+from pipeline.objectives import Objective
+from pipeline.objectives.formulas import Domain, Formulas
 from pipeline.theory.densities import Array
 from pipeline.theory.optimal_critic import generator_gradient
 from pipeline.theory.pairs import PAIRS
@@ -54,37 +53,46 @@ def relative_gap(first: Array, second: Array) -> float:
 
 
 def shifted(objective: Objective) -> Objective:
-    """The same with constants added to phi, psi and beta, written as a direct objective of its own."""
+    """The same with constants added to phi, psi and beta."""
     formulas = objective.formulas
     functions = zip(("phi", "psi", "beta"), (formulas.phi, formulas.psi, formulas.beta), SHIFTS, strict=True)
-    spec: dict[str, Any] = {
-        "construction": "direct",
-        "citation": objective.citation,
-        **{name: to_text(function + shift) for name, function, shift in functions},
-        "alpha": to_text(formulas.alpha),
-        "omega": to_text(formulas.omega),
-        "domain": [to_text(formulas.domain.low), to_text(formulas.domain.high)],
-        "activation": to_text(formulas.activation),
-    }
-    return objective_from_spec(f"{objective.name}_shifted", spec)
+    moved = {name: function + shift for name, function, shift in functions}
+    return _rebuilt(objective, "shifted", replace(formulas, **moved))
 
 
 def swapped(objective: Objective) -> Objective:
-    """The same with t -> -t: omega -> -omega, rho(t) -> -rho(-t), built by the same construction."""
-    formulas, t = objective.formulas, objective.formulas.t
-    mirrored = sp.Symbol("t", real=True)
-    spec = {
-        "construction": "likelihood_ratio",
-        "citation": objective.citation,
-        "omega": to_text(-sp.sympify(formulas.omega)),
-        "rho": to_text(-sp.diff(formulas.psi, t).subs(t, -mirrored)),
-        "domain": [to_text(-formulas.domain.high), to_text(-formulas.domain.low)],
-        "activation": to_text(-formulas.activation),
-    }
-    if "beta" in objective.spec:
-        spec["beta"] = to_text(formulas.beta.subs(t, -mirrored))
-        spec["alpha"] = to_text(formulas.alpha.subs(t, -mirrored))
-    return objective_from_spec(f"{objective.name}_swapped", spec)
+    """The same with t -> -t: omega -> -omega, rho(t) -> -rho(-t), beta(t) -> beta(-t)."""
+    old = objective.formulas
+    domain = Domain(-old.domain.high, -old.domain.low)
+
+    def mirrored(function: sp.Expr) -> sp.Expr:
+        return function.subs(old.t, -domain.symbol)
+
+    formulas = replace(
+        old,
+        domain=domain,
+        activation=-old.activation,
+        phi=mirrored(old.phi),
+        psi=mirrored(old.psi),
+        beta=mirrored(old.beta),
+        alpha=mirrored(old.alpha),
+        omega=-sp.sympify(old.omega),
+        omega_inverse=None if old.omega_inverse is None else mirrored(old.omega_inverse),
+        phi_slope=None if old.phi_slope is None else -mirrored(old.phi_slope),
+        psi_slope=None if old.psi_slope is None else -mirrored(old.psi_slope),
+    )
+    return _rebuilt(objective, "swapped", formulas)
+
+
+def _rebuilt(objective: Objective, change: str, formulas: Formulas) -> Objective:
+    return Objective(
+        name=f"{objective.name}_{change}",
+        construction=objective.construction,
+        title=objective.title,
+        citation=objective.citation,
+        spec=objective.spec,
+        formulas=formulas,
+    )
 
 
 def likelihood_ratios(objectives: Mapping[str, Objective]) -> dict[str, Objective]:
