@@ -519,6 +519,28 @@ def test_losses_of_random_objectives_are_their_formulas(group, part):
                 assert_exact(one, part, {torch.float32: 1e-5, torch.float64: 2e-14}, least, centred=True)
 
 
+@groups(*(name for name in CATALOGUE if name not in (*PAIRED, *STEPS)), *RANDOM)
+def test_losses_have_their_second_derivatives(group):
+    """By differentiating twice, as unrolling does: also of a loss whose slope is given beside it."""
+    points = [-6.0, -2.5, -0.5, 0.25, 1.5, 5.0]
+    for one in some(group):
+        for part in PARTS:
+            formula = one.formulas.losses[part]
+            if formula.has(sp.Integral):
+                continue
+            with about(one), mpmath.workdps(40):
+                function = exact(sp.diff(formula, V, 2), V)
+                truth = torch.tensor([float(function(at)) for at in points], dtype=torch.float64)
+                v = torch.tensor(points, dtype=torch.float64, requires_grad=True)
+                (first,) = torch.autograd.grad(one._functions[part](v).sum(), v, create_graph=True)
+                second = torch.zeros_like(v)
+                if first.requires_grad:  # the slope of a line is a constant
+                    (second,) = torch.autograd.grad(first.sum(), v)
+                # Slopes are products; differentiated once more they are sums, which lose digits of the slope.
+                # 1e-100: the slope of log(1 - exp(-exp(-v))) at v = -6 is exp(-397), a difference of such.
+                assert ((second - truth).abs() <= 1e-11 * (truth.abs() + first.abs()) + 1e-100).all()
+
+
 @every
 def test_losses_are_finite_in_float32_and_means_per_seed(group):
     """|v| <= 50 in float32, value and gradient; (S, B) -> (S,)."""
