@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from sympy.polys.polyerrors import BasePolynomialError
+
 from pipeline.errors import UserError, unknown
 from pipeline.objectives.constructions import CONSTRUCTIONS
 from pipeline.objectives.objective import Objective
@@ -12,6 +14,7 @@ from pipeline.objectives.solving import time_limit
 from pipeline.settings import read_yaml
 
 MAX_SECONDS: Final = 60.0  # for one objective
+_SYMPY_GIVES_UP: Final = (BasePolynomialError, NotImplementedError)
 
 
 def load_objectives(path: str | Path = "objectives.yaml") -> dict[str, Objective]:
@@ -63,16 +66,11 @@ def objective_from_spec(name: str, spec: Mapping[str, Any], where: str = "") -> 
             return build(name, where=where, **keys)
     except UserError:
         raise
-    except (
-        ArithmeticError,
-        NotImplementedError,
-        RecursionError,
-        TimeoutError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except (*_SYMPY_GIVES_UP, ArithmeticError, RecursionError, TimeoutError, TypeError, ValueError) as error:
         # What SymPy raises on formulas that it can neither solve nor compare is of many kinds.
         reason = " ".join(str(error).split()) or type(error).__name__
+        if reason.startswith("Cannot convert"):
+            reason = "a value came out that is not a real number"
         raise UserError(f"{place}: the formulas could not be worked out: {reason}") from error
 
 

@@ -33,6 +33,8 @@ def run_checks(formulas: Formulas) -> Iterator[Check]:
     if formulas.omega is not None:
         yield from (_step_checks if formulas.is_step else _omega_checks)(formulas, formulas.omega)
         yield from divergence_checks(formulas)
+    elif not formulas.needs_lipschitz:
+        yield _bounded(formulas)
     yield from loss_checks(formulas)
 
 
@@ -141,6 +143,24 @@ def _reach(formulas: Formulas, best: Tensor) -> Check:
     ends = lower(formulas.activation, V)(torch.tensor([-1e9, 1e9], dtype=torch.float64)).sort().values
     margin = torch.minimum(best - ends[0], ends[1] - best)
     return worst("activation_reach", "the activation reaches omega(r)", margin, at_point("r", R_GRID), best)
+
+
+def _bounded(formulas: Formulas) -> Check:
+    """Without omega: phi + r psi must have stopped to grow before the ends of |v| <= 50."""
+    r = torch.logspace(-2, 2, 9, dtype=torch.float64)[:, None]
+    real, fake = (
+        -lower(formulas.stable_losses[name], V)(V_GRID)[None] for name in ("critic_real", "critic_fake")
+    )
+    gain = real + r * fake
+    inner = gain[:, V_GRID.abs() <= 40].amax(1)
+    growth = (gain.amax(1) - inner) / (1 + inner.abs())
+    return worst(
+        "bounded",
+        "phi(t) + r psi(t) has a maximum over t (an integral_probability_metric needs none)",
+        1e-3 - growth,
+        lambda index: f"r = {float(r[index, 0]):.6g}, |v| = 50",
+        growth,
+    )
 
 
 def _maximum(formulas: Formulas, best: Tensor) -> Check:

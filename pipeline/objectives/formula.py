@@ -26,6 +26,7 @@ MAX_LENGTH: Final = 400
 MAX_DEPTH: Final = 24
 MAX_EXPONENT: Final = 16
 MAX_MAGNITUDE: Final = 1e12  # of any number that a formula holds or makes, and of its inverse
+SMALLEST: Final = (1 - 1e-6) / MAX_MAGNITUDE  # 1e-12 itself, rounded to eight digits, is allowed
 MAX_BITS: Final = 256  # of the numerator and the denominator of an exact fraction
 
 _TOKEN: Final = re.compile(
@@ -182,7 +183,7 @@ class _Parser:
     def number(self, token: _Token) -> sp.Expr:
         # Before the exact fraction is made: Rational("1e999999999") would never return.
         if len(token.text) > 32 or not (
-            float(token.text) == 0 or 1e-12 <= float(token.text) <= MAX_MAGNITUDE
+            float(token.text) == 0 or SMALLEST <= float(token.text) <= MAX_MAGNITUDE
         ):
             self.refuse(f"number {_short(token.text)} too long, too large or too small", token.column)
         return self.bounded(sp.Rational(token.text), token)
@@ -230,7 +231,7 @@ class _Parser:
             number = value.evalf(8)
             if not (number.is_real and number.is_finite and abs(number) <= MAX_MAGNITUDE):
                 self.refuse("not a real number, or too large", token.column)
-            if 0 < abs(number) < 1 / MAX_MAGNITUDE:
+            if 0 < abs(number) < SMALLEST:
                 self.refuse("number too close to zero", token.column)
         return value
 

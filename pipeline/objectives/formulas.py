@@ -99,6 +99,7 @@ class Formulas:
     psi_slope: sp.Expr | None = None
     reference: Reference | None = None
     why_no_omega: str = ""
+    needs_lipschitz: bool = False  # whether it is a distance over Lipschitz critics only
 
     @property
     def t(self) -> sp.Symbol:

@@ -138,6 +138,7 @@ def integral_probability_metric(name: str, *, citation: str, title: str = "", wh
         alpha=t,
         why_no_omega="an integral probability metric depends on p - q and on the class of critics, not on "
         "the ratio q/p at a point",
+        needs_lipschitz=True,
     )
     return entry.build(
         "integral_probability_metric",
@@ -145,5 +146,4 @@ def integral_probability_metric(name: str, *, citation: str, title: str = "", wh
         citation,
         {"title": title},
         formulas=formulas,
-        needs_lipschitz=True,
     )

@@ -176,7 +176,9 @@ def steadiest(candidates: list[sp.Expr], symbol: sp.Symbol, other: sp.Symbol | N
         exact = function(*at)
         rounded = function(*(one.float() for one in at)).double()
         gap = (rounded - exact).abs() / exact.abs().clamp(min=1e-37)
-        losses.append(float(gap.nan_to_num(nan=torch.inf).max()))
+        # All digits are the most that a place can lose: the mean tells how many places do.
+        lost = gap.nan_to_num(nan=torch.inf)
+        losses.append(torch.inf if bool(lost.isinf().any()) else float(lost.clamp(max=1).mean()))
     enough = 4 * max(min(losses), 1e-7)
     short = [one for one, loss in zip(candidates, losses, strict=True) if loss <= enough]
     return min(short or candidates, key=sp.count_ops)
@@ -218,7 +220,10 @@ def _node(expression: sp.Expr, symbols: Symbols) -> Lowered:
     if expression.func in _FUNCTIONS:
         function, argument = _FUNCTIONS[expression.func], _node(expression.args[0], symbols)
         return lambda *x: function(argument(*x))
-    raise NotImplementedError(f"no torch operation for {expression.func.__name__}")
+    name = expression.func.__name__
+    if name in ("DiracDelta", "Piecewise"):
+        raise NotImplementedError("a formula has a kink or a step where its derivative is needed")
+    raise NotImplementedError(f"no torch operation for {name}")
 
 
 def _sum(expression: sp.Expr, symbols: Symbols) -> Lowered:

@@ -36,7 +36,6 @@ class Objective:
         citation: where it was published.
         spec: the plain mapping that `objective_from_spec(name, spec)` rebuilds it from.
         formulas: the mathematics.
-        needs_lipschitz: whether it is a distance only over Lipschitz critics.
         where: the file, for messages.
 
     Raises:
@@ -49,7 +48,6 @@ class Objective:
     citation: str
     spec: Mapping[str, Any]
     formulas: Formulas
-    needs_lipschitz: bool = False
     where: str = ""
     real_is_high: bool = field(init=False)
     equilibrium_value: float = field(init=False)
@@ -125,6 +123,11 @@ class Objective:
     def is_paired(self) -> bool:
         """Whether the losses are functions of t_real - t_fake."""
         return self.formulas.reference is not None
+
+    @property
+    def needs_lipschitz(self) -> bool:
+        """Whether it is a distance over Lipschitz critics only."""
+        return self.formulas.needs_lipschitz
 
     @property
     def needs_distance(self) -> bool:

@@ -18,6 +18,7 @@ from pipeline.objectives.formulas import Domain, U, V, tidy
 from pipeline.objectives.lowering import lower
 from pipeline.objectives.stable import opened, relu, stable_form, wright_omega
 
+_AGAIN: Final = 0.2  # seconds: an alarm that falls into a callback of the garbage collector is lost
 SECONDS: Final = 10.0  # for one question to SymPy, whose algorithms may run without end
 
 
@@ -35,16 +36,16 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
         raise TimeoutError(f"no answer within {seconds:g} s")
 
     before, began = signal.signal(signal.SIGALRM, stop), time.monotonic()
-    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)  # of a limit around this one
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)  # of a limit around this one
     if 0 < left < seconds:
-        signal.setitimer(signal.ITIMER_REAL, left)
+        signal.setitimer(signal.ITIMER_REAL, left, _AGAIN)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         if left:
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 1e-3))
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 1e-3), _AGAIN)
 
 
 def inverse(function: sp.Expr, x: sp.Symbol, t: sp.Symbol, where: str) -> sp.Expr:
