@@ -30,7 +30,7 @@ from pipeline.provenance import PROVENANCE, expected_seconds, guess_seconds, wri
 LOG = graph.WORK / "study.log"
 PAPER = ("reports/paper.pdf", "reports/paper.html")
 POLL_SECONDS = 0.25
-OVERHEAD_SECONDS = 4.0  # of each stage beside its recorded seconds: DVC, Python and its libraries starting
+OVERHEAD_SECONDS = 5.0  # of each stage beside its recorded seconds: DVC, Python and its libraries starting
 LOG_LINES = 15
 
 
