@@ -14,7 +14,7 @@ from pipeline.plan import load_run
 from pipeline.resolve import resolve, write_plan
 
 ROOT = Path(__file__).parents[1]
-LONGEST_TITLE = 22  # characters: titles stand in legends of figures
+LONGEST_TITLE = 24  # characters: titles stand in legends of figures
 TWO_OBJECTIVES = """
 power:
   construction: likelihood_ratio
