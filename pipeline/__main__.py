@@ -45,7 +45,8 @@ def _one_thread() -> None:
 def _no_collection() -> Iterator[None]:
     """Garbage is not collected in the block, nor what it leaves at the end of the process.
 
-    For a command of a second: over the modules of torch and SymPy collecting takes as long as its own work.
+    For a command of a second, and for imports: collecting over the modules of torch and SymPy takes a third of
+    their time.
     """
     gc.disable()
     try:
@@ -101,10 +102,11 @@ def theory() -> None:
 @app.command()
 def train(benchmark: BenchmarkName, variant: VariantName) -> None:
     """Train one variant on one benchmark, all seeds at once; a killed training resumes."""
-    from pipeline.provenance import record_stage
-    from pipeline.training import train as run
+    with _no_collection():
+        from pipeline.provenance import record_stage
+        from pipeline.training import train as run
 
-    _one_thread()
+        _one_thread()
     with record_stage(f"train@{benchmark}-{variant}", ROOT):
         run(benchmark, variant, ROOT)
 
@@ -112,10 +114,11 @@ def train(benchmark: BenchmarkName, variant: VariantName) -> None:
 @app.command()
 def evaluate(benchmark: BenchmarkName, variant: VariantName) -> None:
     """Measure one trained run."""
-    from pipeline.evaluate import evaluate as run
-    from pipeline.provenance import record_stage
+    with _no_collection():
+        from pipeline.evaluate import evaluate as run
+        from pipeline.provenance import record_stage
 
-    _one_thread()
+        _one_thread()
     with record_stage(f"evaluate@{benchmark}-{variant}", ROOT):
         run(benchmark, variant, ROOT)
 
