@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.objectives.checking import R_GRID, RELATIVE, V_GRID, V_INNER, Check, at_point, rounding, worst
 from pipeline.objectives.divergence_checks import divergence_checks
 from pipeline.objectives.formulas import Domain, Formulas, R, U, V, without_integrals, without_tanh
-from pipeline.objectives.loss_checks import loss_checks, paired_checks
+from pipeline.objectives.loss_checks import loss_checks, paired_checks, real_is_high
 from pipeline.objectives.lowering import lower
 from pipeline.objectives.stable import stable_form, stable_form_positive
 
@@ -36,6 +36,8 @@ def run_checks(formulas: Formulas) -> Iterator[Check]:
     elif not formulas.needs_lipschitz:
         yield _bounded(formulas)
     yield from loss_checks(formulas)
+    if formulas.omega is None:
+        yield _direct_pull(formulas)
 
 
 def _f_checks(f: sp.Expr, has_kink: bool) -> Iterator[Check]:
@@ -73,13 +75,13 @@ def _activation_checks(formulas: Formulas) -> Iterator[Check]:
         at_point("v", V_INNER),
         t,
     )
-    slope = lower(formulas.activation_slope, V)(V_INNER)
-    direction = slope[V_INNER.numel() // 2].sign()
+    slope = lower(formulas.activation_slope, V)(V_GRID)
+    direction = slope[V_GRID.numel() // 2].sign()
     yield worst(
         "activation_monotone",
         "the activation is strictly monotone in v",
         slope * direction,
-        at_point("v", V_INNER),
+        at_point("v", V_GRID),
         slope,
     )
 
@@ -135,14 +137,35 @@ def _step_checks(formulas: Formulas, omega: sp.Expr) -> Iterator[Check]:
     statement = "omega is a step from one end of an interval to the other"
     place = R_GRID[int(steps.abs().argmax())]
     yield Check("omega_monotone", statement, one_way and jumps <= 2, rise, f"r = {float(place):.6g}")
+    yield _step_place(formulas, omega, best)
     yield _maximum(formulas, best)
     yield _psi_at_one(formulas, omega)
+
+
+def _step_place(formulas: Formulas, omega: sp.Expr, best: Tensor) -> Check:
+    """The jump is where both levels are equally good: phi(low) + r psi(low) = phi(high) + r psi(high)."""
+    levels = torch.stack([best[0], best[-1]])
+    phi, psi = (lower(one, formulas.t)(levels) for one in (formulas.phi, formulas.psi))
+    place = -float(phi[1] - phi[0]) / float(psi[1] - psi[0])
+    sides = lower(omega, R)(place * torch.tensor([1 - 1e-6, 1 + 1e-6], dtype=torch.float64))
+    gap = float((sides - levels).abs().max())
+    statement = "omega steps where both its levels are equally good"
+    return Check("step_place", statement, gap == 0, gap, f"r = {place:.6g}")
 
 
 def _reach(formulas: Formulas, best: Tensor) -> Check:
     ends = lower(formulas.activation, V)(torch.tensor([-1e9, 1e9], dtype=torch.float64)).sort().values
     margin = torch.minimum(best - ends[0], ends[1] - best)
     return worst("activation_reach", "the activation reaches omega(r)", margin, at_point("r", R_GRID), best)
+
+
+def _direct_pull(formulas: Formulas) -> Check:
+    """Without omega: at v = 0 the generator's loss falls towards what the critic takes for real."""
+    towards_real = 1.0 if real_is_high(formulas) else -1.0
+    slope = lower(formulas.loss_slopes["generator"], V)(torch.zeros(1, dtype=torch.float64))
+    pull = -towards_real * float(slope)
+    statement = "the generator's loss falls towards what the critic takes for real"
+    return Check("generator_pull", statement, pull > 0, pull, "v = 0")
 
 
 def _bounded(formulas: Formulas) -> Check:

@@ -10,6 +10,7 @@ from typing import Final
 
 import sympy as sp
 
+from pipeline.errors import UserError
 from pipeline.objectives.entry import Bounds, Entry, Text
 from pipeline.objectives.formulas import (
     Domain,
@@ -82,6 +83,7 @@ def likelihood_ratio(
         psi=psi,
         beta=own_beta,
         alpha=default_alpha if alpha is None else entry.formula("alpha", alpha, t),
+        alpha_given=alpha is not None,
         omega=best,
         omega_inverse=ratio,
         phi_slope=gain,
@@ -124,6 +126,8 @@ def f_divergence(
     convex = raw - raw.subs(U, 1)
     slope = sp.diff(convex, U)
     edge = kink(slope)
+    if edge is None and slope.has(sp.sign):
+        raise UserError(f"{entry.field('f')}: one kink is allowed, between two straight lines")
     if edge is not None:
         place, omega_set = edge
         t = omega_set.symbol
@@ -148,6 +152,7 @@ def f_divergence(
         psi=psi,
         beta=own_beta,
         alpha=default_alpha if alpha is None else entry.formula("alpha", alpha, t),
+        alpha_given=alpha is not None,
         omega=best,
         omega_inverse=None if u_star is None else simplified_on(sp.factor(sp.cancel(1 / u_star)), omega_set),
         psi_slope=None if u_star is None else -u_star,

@@ -36,39 +36,55 @@ def divergence_checks(formulas: Formulas) -> Iterator[Check]:
     )
     pull = _generator_pull(formulas)
     yield pull
-    pulled = pull.value > -RELATIVE
-    # r^2 d''(r) against its size in the neighbourhood: rounding of a linear d must not read as concave.
+    yield from _minimum_at_one(d)
+    if formulas.alpha_given:
+        # alpha moves no generator: what speaks for the objective must hold without it.
+        own = R * formulas.beta.subs(formulas.t, formulas.omega)
+        d = own - own.subs(R, 1)
+    yield _separates(formulas, d)
+    yield _verdict(d, "r beta(omega(r))" if formulas.alpha_given else "d", pull.value > -RELATIVE)
+
+
+def _verdict(d: sp.Expr, name: str, pulled: bool) -> Check:
+    """d is convex, or B is, or d lies above its tangent at r = 1; `name` is what d is called."""
+    at_r = at_point("r", R_GRID)
     values = lower(d, R)(R_GRID)
-    curvature = (
-        _grid_curvature(values)
-        if d.has(sp.Abs, sp.sign, relu)
-        else lower(sp.diff(d, R, 2), R)(R_GRID) * R_GRID**2
-    )
+    # r^2 d''(r) against its size in the neighbourhood: rounding of a linear d must not read as concave.
+    smooth = not d.has(sp.Abs, sp.sign, relu)
+    curvature = lower(sp.diff(d, R, 2), R)(R_GRID) * R_GRID**2 if smooth else _grid_curvature(values)
     tolerance = 1e-12 * (1 + values.abs() + R_GRID)
-    yield from _minimum_at_one(d, values, tolerance)
-    convex = worst("divergence", "d is convex: r^2 d''(r) >= 0", curvature + tolerance, at_r, curvature)
+    statement = f"{name} is convex: its second derivative times r^2 is not negative"
+    convex = worst("divergence", statement, curvature + tolerance, at_r, curvature)
     if convex.passed:
-        yield convex
-        return
+        return convex
+    concave = f"{name} is not convex ({convex.value:.3g} at {convex.at})"
     if pulled:
-        yield Check(
-            "divergence",
-            f"d is not convex (r^2 d'' = {convex.value:.3g} at {convex.at}), but int p B(q/p), "
-            "B' = beta(omega), which the generator descends with the critic held fixed, is",
-            True,
-            convex.value,
-            convex.at,
+        return replace(
+            convex,
+            statement=f"{concave}, but int p B(q/p), B' = beta(omega), which the generator descends with the "
+            "critic held fixed, is",
+            passed=True,
         )
-        return
-    slope = _slope_at_one(d)
-    normalised = values - slope * (R_GRID - 1)
-    yield worst(
-        "divergence",
-        f"d is not convex (r^2 d'' = {convex.value:.3g} at {convex.at}), but d(r) - d(1) - d'(1)(r - 1) >= 0",
-        normalised + tolerance,
-        at_r,
-        normalised,
-    )
+    normalised = values - _slope_at_one(d) * (R_GRID - 1)
+    above = f"{concave}, but lies above its tangent at r = 1"
+    return worst("divergence", above, normalised + tolerance, at_r, normalised)
+
+
+def _separates(formulas: Formulas, d: sp.Expr) -> Check:
+    """q = p is told from its neighbours: d, or B, lies strictly above its tangent at r = 1 on both sides."""
+    sides = torch.tensor([0.95, 1.05], dtype=torch.float64)
+    below, above = lower(formulas.beta.subs(formulas.t, formulas.omega), R)(sides).tolist()
+    rise = (above - below) / (1 + abs(above) + abs(below))
+    if d.has(sp.Abs, sp.sign, relu):
+        left, near, far, right = lower(d, R)(
+            torch.tensor([0.9, 0.95, 1.05, 1.1], dtype=torch.float64)
+        ).tolist()
+        bend = (right - far) - (near - left)
+    else:
+        bend = float((lower(d, R)(sides) - _slope_at_one(d) * (sides - 1)).min())
+    found = max(rise, bend)
+    statement = "d or B lies strictly above its tangent at r = 1: it is not flat where q = p"
+    return Check("separates", statement, found > 1e-9, found, "r = 0.95 and 1.05")
 
 
 def _grid_curvature(values: Tensor) -> Tensor:
@@ -86,8 +102,10 @@ def _slope_at_one(d: sp.Expr) -> float:
     return float(above - below) / (2 * step)
 
 
-def _minimum_at_one(d: sp.Expr, values: Tensor, tolerance: Tensor) -> Iterator[Check]:
+def _minimum_at_one(d: sp.Expr) -> Iterator[Check]:
     """The article's test "d has its minimum at r = 1", as written, and with the line c (r - 1) taken off."""
+    values = lower(d, R)(R_GRID)
+    tolerance = 1e-12 * (1 + values.abs() + R_GRID)
     slope = _slope_at_one(d)
     if abs(slope) > 1e3:  # d jumps at 1, as that of a step with another beta: it has no slope there
         return
@@ -114,6 +132,10 @@ def _generator_pull(formulas: Formulas) -> Check:
         slope = lower(sp.diff(g, R), R)(R_GRID) * R_GRID / (1 + values.abs())
     falls = ~(slope > -RELATIVE)
     everywhere = bool(falls[slope != 0].all()) if formulas.is_step else bool(falls.all())
+    centre = R_GRID.numel() // 2
+    if bool(falls[centre]) and not everywhere:
+        statement = "beta(omega(r)) does not fall at r = 1: the critic held fixed would drive q away from p"
+        return Check("generator_pull", statement, False, float(slope[centre]), "r = 1")
     statement = "beta(omega(r)) rises with r: with the critic held fixed the generator is drawn to the data"
     lowest = int(torch.where(slope.isnan(), -torch.inf, slope).argmin())
     if bool(falls.any()) and not everywhere:

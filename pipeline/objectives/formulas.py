@@ -97,6 +97,7 @@ class Formulas:
     d: sp.Expr | None = None  # where the construction knows it in a better form than the composition's
     phi_slope: sp.Expr | None = None  # phi' and psi' as products, where the construction integrated them
     psi_slope: sp.Expr | None = None
+    alpha_given: bool = False  # by the entry: then alpha enters d alone, and shows nothing of the game
     reference: Reference | None = None
     why_no_omega: str = ""
     needs_lipschitz: bool = False  # whether it is a distance over Lipschitz critics only

@@ -54,6 +54,7 @@ def direct(
         psi=gain_fake,
         beta=gain_fake if beta is None else entry.formula("beta", beta, t),
         alpha=default_alpha if alpha is None else entry.formula("alpha", alpha, t),
+        alpha_given=alpha is not None,
         omega=best,
         omega_inverse=ratio,
         why_no_omega="" if best is not None else "phi' + r psi' = 0 has no solution in closed form",

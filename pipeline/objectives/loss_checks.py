@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import sympy as sp
 import torch
@@ -22,7 +23,7 @@ def loss_checks(formulas: Formulas) -> Iterator[Check]:
         yield worst(
             f"stable_{name}",
             f"{name.replace('_', ' ')} loss: as computed equal to its formula",
-            1e-12 - gap,  # float64 on |v| <= 5, where neither form loses more than three digits
+            1e-11 - gap,  # float64 on |v| <= 5, where neither form loses more than three digits
             at_point("v", moderate),
             gap,
         )
@@ -94,33 +95,39 @@ def _centre(formulas: Formulas) -> Tensor:
 
 
 def _slope_at_zero(function: sp.Expr) -> sp.Expr:
-    return sp.diff(function, DELTA).subs({DELTA: 0, DISTANCE: 1})
+    return sp.diff(function, DELTA).subs({DELTA: 0, DISTANCE: 1}).doit()
 
 
 def paired_checks(formulas: Formulas) -> Iterator[Check]:
-    """Of phi(delta) and beta(delta): the critic gains by telling apart, and has no second optimum."""
-    phi, beta = formulas.phi, formulas.beta
-    gain = float(_slope_at_zero(phi))
+    """Of phi(delta) and beta(delta): the critic gains by telling apart, up to a bound, and has one optimum.
+
+    Concave by second differences: a phi with a kink has no second derivative there.
+    """
+    gain = float(_slope_at_zero(formulas.phi))
     high = "real" if gain > 0 else "fake"
     yield Check("pair_gain", f"phi'(0) is not 0: the critic is high on {high}", gain != 0, gain, "delta = 0")
-    for distance in DISTANCES:
+    pull = float(_slope_at_zero(formulas.beta)) * math.copysign(1, gain)
+    statement = (
+        "beta rises with delta at 0, on the critic's side: the generator wants fakes to look like reals"
+    )
+    yield Check("pair_pull", statement, pull > 0, pull, "delta = 0")
+    for distance in DISTANCES if formulas.needs_distance else (1.0,):
         at = _at_distance(formulas, distance)
         scale = torch.full_like(V_GRID, distance)
-        curvature = lower(sp.diff(phi, DELTA, 2), DELTA, DISTANCE)(V_GRID, scale)
+        values = lower(formulas.phi, DELTA, DISTANCE)(V_GRID, scale)
+        bends = torch.nn.functional.pad(values.diff().diff(), (1, 1))
+        size = 1e-12 * (1 + values.abs())
         yield worst(
-            "pair_concave",
-            "phi is concave in delta: every best critic is a global one",
-            1e-12 - curvature,
-            at,
-            curvature,
+            "pair_concave", "phi is concave in delta: no best critic but global ones", size - bends, at, bends
         )
-        pull = lower(sp.diff(beta, DELTA), DELTA, DISTANCE)(V_GRID, scale) * math.copysign(1, gain)
-        yield worst(
-            "pair_pull",
-            "beta rises with delta on the critic's side: the generator wants fakes to look like reals",
-            pull,
-            at,
-        )
+        wide = lower(formulas.phi, DELTA, DISTANCE)(200 * scale * V_GRID, scale)
+        inner = wide[V_GRID.abs() <= 40].amax()
+        growth = float((wide.amax() - inner) / (1 + inner.abs()))
+        statement = "phi is bounded above: no critic gains without end"
+        yield Check("pair_bounded", statement, growth < 1e-3, growth, f"|delta| = {1e4 * distance:g}")
+        slopes = lower(formulas.slopes["beta"], DELTA, DISTANCE)(V_GRID, scale) * math.copysign(1, gain)
+        statement = "beta never falls with delta, on the critic's side"
+        yield replace(worst("pair_pull_everywhere", statement, slopes + 1e-12, at, slopes), required=False)
         for name, loss in formulas.stable_losses.items():
             yield _finite(name, loss, formulas.loss_slopes[name], DELTA, distance)
 

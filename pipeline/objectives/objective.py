@@ -26,8 +26,8 @@ class Objective:
     """A GAN objective: the critic maximises `E_p phi(t) + E_q psi(t)`, the generator minimises `E_q beta(t)`.
 
     The functions of t, r and v take and return tensors of any shape, float32 or float64, and differentiate
-    any number of times. The losses take the critic's raw output v and are computed in a form whose value and
-    gradient keep full relative accuracy for |v| <= 50 in float32.
+    any number of times. The losses take the critic's raw output v; their gradients keep full relative
+    accuracy for |v| <= 50 in float32, their values that of their terms.
 
     Args:
         name: its key in objectives.yaml.
@@ -92,6 +92,8 @@ class Objective:
 
     def divergence(self, r: Tensor) -> Tensor:
         """d(r) with d(1) = 0: the generator's loss at the best critic is `int p d(q/p)` + a constant.
+
+        Where the entry gives an alpha, the loss includes that part on real data, which is not trained.
 
         Raises UserError where the objective has none.
         """
