@@ -14,6 +14,7 @@ import pytest
 import scipy.integrate
 import scipy.spatial.distance
 import scipy.special
+import scipy.stats
 import sympy as sp
 import torch
 import typst
@@ -252,7 +253,7 @@ def test_a_divergence_that_jumps_is_named_none() -> None:
     spec = {key: value for key, value in CATALOGUE["hinge"].spec.items() if key != "alpha"}
     facts = analysis(objective_from_spec("plain", spec))
     assert facts["divergence"] is None
-    assert facts["frozen"]["statement"].startswith("d jumps at r = 1;")
+    assert facts["frozen"]["statement"].startswith("d jumps at r = 1; the critic is a step")
     assert not facts["frozen"]["same_as_total"]
     assert (facts["frozen"]["divergence"]["name"], facts["frozen"]["divergence"]["factor"]) == (
         "total_variation",
@@ -293,7 +294,41 @@ def test_same_as_total_is_what_the_numbers_say(name: str) -> None:
     ]
     slopes = [(b - a) / (y - x) for (x, a), (y, b) in itertools.pairwise(zip(r, gaps, strict=True))]
     assert (max(slopes) - min(slopes) < 1e-9) == facts["same_as_total"]
-    assert facts["same_as_total"] == facts["statement"].startswith("The same game")
+    if not objective.formulas.is_step:
+        assert facts["same_as_total"] == facts["statement"].startswith("The same game")
+
+
+@pytest.mark.parametrize(("name", "total"), [("total_variation", "TV(p, q)"), ("hinge", "2 TV(p, q)")])
+def test_a_step_moves_no_sample_though_the_expected_loss_moves(name: str, total: str) -> None:
+    """For N(0, 1) and N(2, 1), frozen at 2, dTV/dd is the normal density at 1; along a sample it is 0."""
+    objective, facts = CATALOGUE[name], FACTS[name]
+    place = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    step = 1e-4
+
+    def expected_loss(mean: float) -> float:
+        """E_q beta(omega) with the critic's step where p = q at d = 2: at x = 1, with q above it."""
+        below = scipy.stats.norm.cdf(1 - mean)
+        low, high = (
+            objective.beta(objective.omega(torch.tensor(r, dtype=torch.float64))) for r in (0.5, 2.0)
+        )
+        return float(below * low + (1 - below) * high)
+
+    slope = (expected_loss(2 + step) - expected_loss(2 - step)) / (2 * step)
+    factor = facts["frozen"]["divergence"]["factor"]
+    assert slope == pytest.approx(factor * scipy.stats.norm.pdf(1), rel=1e-6)
+    assert torch.autograd.grad(objective.beta(objective.omega(place)), place)[0] == 0
+    assert facts["slope"]["formula"] == "0"
+    assert "is 0 almost everywhere" in facts["frozen"]["statement"]
+    assert f"as {total} does" in facts["frozen"]["statement"]
+
+
+def test_a_loss_on_real_data_is_not_called_the_trained_loss() -> None:
+    """E_q beta of least squares at its best critic is int q r^2/(1 + r)^2/2, not the published 1/8 chi2."""
+    for name in WITH_OMEGA:
+        own = CATALOGUE[name].spec.get("alpha") is not None
+        said = FACTS[name]["frozen"]["statement"]
+        assert ("with its part alpha on real data" in said) == (own and name != "hinge")
+        assert not (own and "; its loss at" in said)
 
 
 def test_non_saturating_against_its_published_divergence() -> None:

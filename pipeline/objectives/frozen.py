@@ -13,7 +13,7 @@ import sympy as sp
 from sympy.integrals.manualintegrate import manualintegrate
 from sympy.integrals.rationaltools import ratint
 
-from pipeline.objectives.divergences import GRID, RELATIVE, Match, simplest
+from pipeline.objectives.divergences import GRID, RELATIVE, Match, same_up_to_a_shift, simplest
 from pipeline.objectives.formulas import R, tidy
 from pipeline.objectives.lowering import lower
 from pipeline.objectives.precise import DIGITS, derivative, evaluate
@@ -69,8 +69,17 @@ def compare(
 ) -> str:
     """One sentence: where the total divergence (d' = `total`) and the frozen one (B' = `pull`) differ.
 
-    `jumps`: d itself jumps at r = 1, and is no divergence for that reason.
+    `jumps`: d itself jumps at r = 1, and is no divergence for that reason. The trained loss is E_q beta, at
+    the best critic `int p r beta(omega(r))`: where the entry has an alpha of its own, d is of another loss.
     """
+    if _is_flat(pull):
+        # The expected loss changes where q's mass crosses the step, and no sample's own gradient has that.
+        subject = "d jumps at r = 1; the" if jumps else "The"
+        return (
+            f"{subject} critic is a step and tells no sample where to move: "
+            "with the critic held fixed the gradient along a sample, which training follows, is 0 almost "
+            f"everywhere, although the expected loss moves, as {frozen.text if frozen else 'B'} does."
+        )
     if same:
         return (
             "The same game: B and d differ by a multiple of r - 1 at most, so holding the critic fixed "
@@ -90,10 +99,19 @@ def compare(
         return f"d jumps at r = 1; with the critic held fixed the generator {descends}."
     concave = _where_negative(curvatures[0])
     of_total = known.text if known is not None else "d" + (f", concave {concave}" if concave else "")
+    trained = same_up_to_a_shift(total, derivative(R * pull, R))
+    loss = "its loss" if trained else "the published loss, with its part alpha on real data,"
     return (
-        f"With the critic held fixed the generator {descends}; its loss at the best critic is {of_total}"
+        f"With the critic held fixed the generator {descends}; {loss} at the best critic is {of_total}"
         f"{_strengths(*curvatures)}."
     )
+
+
+def _is_flat(pull: sp.Expr) -> bool:
+    """Whether beta(omega(r)) is constant to both sides of a step: then s(r) = 0."""
+    slope = derivative(pull, R)
+    with mpmath.workdps(DIGITS):
+        return bool(pull.has(sp.sign)) and all(abs(evaluate(slope, R, r)) < RELATIVE for r in GRID)
 
 
 def _where_negative(curvature: sp.Expr) -> str:
