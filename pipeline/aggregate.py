@@ -155,7 +155,8 @@ def study_content(study: StudyPlan, plans: list[RunPlan], root: Path) -> dict[st
     """plan/study.json, and with it all that a reader of the results needs to know.
 
     recipes {variant: resolved recipe}; features {dataset: report}; objectives {name: derivation, its checks
-    as {name: [value, where]}: all of them held}; trains {variant: name of its objective among those}; metrics
+    as {name: [value, where]}, all of which held, and `reported`, the conditions that an entry need not meet,
+    as {name: [held, value, where]}}; trains {variant: name of its objective among those}; metrics
     {stem: title, unit, higher_is_better, description}.
     """
     from pipeline.objectives import objective_from_spec
@@ -166,7 +167,11 @@ def study_content(study: StudyPlan, plans: list[RunPlan], root: Path) -> dict[st
     objectives = {}
     for name, plan in trained.items():
         facts = derivation(objective_from_spec(plan.objective, plan.objective_spec))
-        facts["checks"] = {check["name"]: [check["value"], check["at"]] for check in facts["checks"]}
+        checks = facts["checks"]
+        facts["checks"] = {one["name"]: [one["value"], one["at"]] for one in checks if one["required"]}
+        facts["reported"] = {
+            one["name"]: [one["passed"], one["value"], one["at"]] for one in checks if not one["required"]
+        }
         if name != plan.objective:
             # With parameters of its own it is another objective than the entry of this title.
             facts["title"] = study.variants[plan.variant].title

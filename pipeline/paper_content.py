@@ -92,7 +92,11 @@ def _objectives(results: Results, root: Path) -> list[dict[str, Any]]:
     references = read_references(root / REPORTS / BIBLIOGRAPHY)
     return [
         {
-            **{key: value for key, value in facts.items() if key not in ("spec", "checks", "computed")},
+            **{
+                key: value
+                for key, value in facts.items()
+                if key not in ("spec", "checks", "reported", "computed")
+            },
             "name": name,
             "family": results.family(name),
             "cites": citation_keys(facts["citation"], references),

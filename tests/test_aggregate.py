@@ -375,6 +375,14 @@ def test_study_json_tells_what_was_run(built: Path) -> None:
     value, at = study["objectives"]["minimax"]["checks"]["maximum"]
     assert value <= 1e-9
     assert "r = " in at
+    # d'(1) = -log 2: only with its tangent taken off is d lowest at r = 1, and no entry has to meet either.
+    reported = study["objectives"]["minimax"]["reported"]
+    assert {name: held for name, (held, _, _) in reported.items()} == {
+        "literal_minimum": False,
+        "normalised_minimum": True,
+    }
+    assert not set(reported) & set(study["objectives"]["minimax"]["checks"])
+    assert study["objectives"]["wasserstein"]["reported"] == {}
 
 
 def test_the_same_study_gives_the_same_bytes(built: Path, copy: Path) -> None:
