@@ -109,15 +109,20 @@ def _objectives(results: Results, root: Path) -> list[dict[str, Any]]:
 def _vanishing(results: Results) -> dict[str, Any]:
     """The theory of each variant's gradient, and how it ranks the variants beside what training did.
 
-    at_distance; groups {key: title}; variants {name: group, share (None: no exact gradient)}; correlations
-    {benchmark: {metric: tau-b of share and point, None where it means nothing}}.
+    at_distance; groups {key: title}; variants {name: group, share (None: no exact gradient),
+    never_felt (it is 0 at every distance)}; correlations {benchmark: {metric: tau-b of
+    share and point, None where it means nothing}}.
     """
     shares = results.gradient_shares(AT_DISTANCE)
     return {
         "at_distance": AT_DISTANCE,
         "groups": GROUPS,
         "variants": {
-            name: {"group": group_of(results, variant.objective), "share": shares.get(variant.objective)}
+            name: {
+                "group": group_of(results, variant.objective),
+                "share": shares.get(variant.objective),
+                "never_felt": variant.objective in results.never_felt(),
+            }
             for name, variant in results.variants.items()
         },
         "correlations": {

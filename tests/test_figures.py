@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from results_fixture import MANY, VARIANTS, write_results
 
 from pipeline.errors import UserError
-from pipeline.figures import FIGURES, write_figures
+from pipeline.figures import FIGURES, curves, write_figures
 from pipeline.figures.families import spread
 from pipeline.figures.style import LOOKS, RC, WIDTH, Look
 from pipeline.figures.svg import relative
@@ -192,6 +192,36 @@ def test_diverged_seeds_are_marked_and_counted(drawn: Path) -> None:
     assert "Diverged seeds shown as such: 3." in index(drawn)["ring_samples"]["caption"]
     assert "<!-- diverged -->" in svg(drawn, "intervals_ring")
     assert "no seed left" in svg(drawn, "modes_through_training")
+
+
+def test_a_gradient_that_is_0_at_every_distance_is_said_to_be(many: Path, tmp_path: Path) -> None:
+    """0/0 of it is left: neither a point nor an objective without a gradient."""
+    root = tmp_path / "steps"
+    shutil.copytree(many / "reports/results", root / "reports/results")
+    path = root / "reports/results/theory/generator_gradient.csv"
+    table = pd.read_csv(path)
+    table.loc[table.objective == "hinge", ["gradient", "gradient_abs"]] = 0.0
+    table.to_csv(path, index=False)
+    results = Results(root / "reports/results")
+    assert results.never_felt() == {"hinge"}
+    assert "hinge" not in results.gradient_shares(10.0)
+    write_figures(root)
+    assert "<!-- 0 at every distance -->" in svg(root, "vanishing_and_collapse")
+    assert "0 at every distance: Hinge." in index(root)["distance_jsd"]["caption"]
+
+
+def test_one_run_that_explodes_leaves_the_frame_to_the_others(many: Path, tmp_path: Path) -> None:
+    root = tmp_path / "wild"
+    shutil.copytree(many / "reports/results", root / "reports/results")
+    path = root / "reports/results/history.csv"
+    table = pd.read_csv(path)
+    columns = [name for name in table.columns if name.startswith("generator_gradient_norm")]
+    table.loc[(table.variant == "hinge") & (table.benchmark == "ring"), columns] = 1e20
+    table.to_csv(path, index=False)
+    courses = [curves.Course("all", table.rename(columns={"generator_gradient_norm": "middle"}))]
+    low, high = curves._limits(courses, log=True)
+    calm = table[table.variant != "hinge"].generator_gradient_norm
+    assert low < calm.median() < high < 1e10
 
 
 def test_every_variant_has_its_place_in_every_figure(many: Path) -> None:

@@ -52,8 +52,8 @@ def modes_through_training(results: Results) -> Drawing | None:
     figure = _small_multiples(results, courses, "share covered", log=False)
     caption = (
         f"The share covered of the {' and of the '.join(stems)} through training, one panel per variant, by "
-        "family: interquartile mean over seeds (line) with its 95 % bootstrap interval (band). Grey: from "
-        f"the lowest to the highest interquartile mean of all variants on {courses[0].title}."
+        "family: interquartile mean over seeds (line) with its 95 % bootstrap interval (band). Grey: the "
+        f"middle half of the interquartile means of all variants on {courses[0].title}."
     )
     return Drawing(figure, caption, _alt(results, "the share of modes or classes covered"), ("progress.csv",))
 
@@ -72,9 +72,9 @@ def generator_gradient_norms(results: Results) -> Drawing | None:
     figure = _small_multiples(results, courses, "gradient norm", log=True)
     caption = (
         "Norm of the generator's gradient through training, on a log scale, one panel per variant, by "
-        "family: median over seeds (line) and quartiles (band). Grey: from the lowest to the highest median "
-        f"of all variants on {courses[0].title}. Norms of different objectives have different units of loss; "
-        "compare their course, not their height."
+        "family: median over seeds (line) and quartiles (band). Grey: the middle half of the medians of all "
+        f"variants on {courses[0].title}. What is far from most others leaves the frame. Norms of different "
+        "objectives have different units of loss; compare their course, not their height."
     )
     alt = _alt(results, "the norm of the generator's gradient (log scale)")
     return Drawing(figure, caption, alt, ("history.csv",))
@@ -138,9 +138,10 @@ def _curves(axes: Axes, variant: Variant, courses: list[Course], context: pd.Dat
 
 
 def _range_of_all(table: pd.DataFrame) -> pd.DataFrame:
-    """Lowest and highest middle of all variants at each x: columns x, low, high."""
+    """Quartiles over all variants of the middle at each x: columns x, low, high."""
     grouped = table.groupby("x")["middle"]
-    return pd.DataFrame({"low": grouped.min(), "high": grouped.max()}).reset_index()
+    low, high = (grouped.quantile(q, interpolation="nearest") for q in (0.25, 0.75))
+    return pd.DataFrame({"low": low, "high": high}).reset_index()
 
 
 def _limits(courses: list[Course], log: bool) -> tuple[float, float]:
@@ -150,10 +151,9 @@ def _limits(courses: list[Course], log: bool) -> tuple[float, float]:
     positive = table[table.middle > 0]
     if positive.empty:
         return 0.1, 1.0
-    # Quartiles may touch 0 (a vanished gradient); the axis then ends a decade below the medians.
-    floor = positive.middle.min() / 10
-    low = positive.low[positive.low > floor].min()
-    return float(low) / 1.5, float(positive.high.max()) * 1.5
+    # The few that explode or vanish must not flatten the others: 90 % of the medians, and a decade more.
+    low, high = positive.middle.quantile([0.05, 0.95])
+    return float(low) / 10, float(high) * 10
 
 
 def _ticks(axes: Axes, limits: tuple[float, float], log: bool, first: bool) -> None:

@@ -40,12 +40,16 @@ def distance_jsd(results: Results) -> Drawing:
         axes.set_xlim(0, table.distance.max())
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_xlabel("distance of the means [std]")
+    never = results.never_felt()
+    zero = [str(facts["title"]) for name, facts in results.objectives.items() if name in never]
     caption = (
         "Two normals of equal variance at a growing distance, exactly. (a) Their Jensen-Shannon divergence, "
         "which saturates at log 2. (b) Its derivative, log scale. Below, by family: the size of the "
         "generator's exact gradient with respect to the distance, the optimal critic held fixed, over the "
         "largest it had up to that distance, log scale. A curve that stays at 1 still grows; one that falls "
-        "has lost its gradient." + _absent(results, set(curves), "No exact gradient")
+        "has lost its gradient."
+        + (f" 0 at every distance: {', '.join(zero)}." if zero else "")
+        + _absent(results, set(curves), "No exact gradient, or none computed")
     )
     return Drawing(
         figure,

@@ -58,8 +58,11 @@ def _caption(results: Results, benchmark: str, panels: list[Panel]) -> str:
     lines = (
         f" Vertical lines, with bands where they vary: {', '.join(drawn)}, at the same N." if drawn else ""
     )
+    first = panels[0].title
+    # FID stays as it is.
+    first = first if first[:2].isupper() else first[0].lower() + first[1:]
     return (
-        f"{results.benchmarks[benchmark]} after training, by family, in each the best {panels[0].title} "
+        f"{results.benchmarks[benchmark]} after training, by family, in each ordered by {first}, the best "
         "first. Marker: interquartile mean over the seeds that did not diverge; bar: its 95 % bootstrap "
         f"interval.{lines} Last panel: the share of seeds that collapsed, with its exact 95 % interval."
     )

@@ -1,7 +1,7 @@
 """Charts of one row per variant: a marker with its interval in each of some panels beside each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -36,6 +36,7 @@ class Panel:
     limits: tuple[float, float] | None = None
     log: bool | None = None  # None: as the values ask for
     empty: str = "diverged"  # what a row without a value says
+    notes: Mapping[str, str] = field(default_factory=dict)  # the same of single rows
 
 
 def row_chart(groups: Mapping[str, Sequence[Variant]], panels: Sequence[Panel]) -> Figure:
@@ -85,9 +86,10 @@ def _panel(axes: Axes, panel: Panel, variants: Mapping[str, Variant], places: Ma
         )  # fmt: skip
     for name in places:
         if name not in panel.values:
+            note = panel.notes.get(name, panel.empty)
             axes.text(
-                0.5, places[name], panel.empty, transform=across, ha="center", va="center", fontsize=5.4,
-                color=SOFT, zorder=5, backgroundcolor="white", bbox={"pad": 0.3, "fc": "white", "ec": "none"},
+                0.5, places[name], note, transform=across, ha="center", va="center", fontsize=5.4, color=SOFT,
+                zorder=5, backgroundcolor="white", bbox={"pad": 0.3, "fc": "white", "ec": "none"},
             )  # fmt: skip
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
@@ -120,7 +122,7 @@ def _scale(axes: Axes, panel: Panel) -> None:
         log = panel.higher_is_better is not True and positive and numbers.max() / numbers.min() > LOG_FROM
     if log:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(numticks=4))
+        axes.xaxis.set_major_locator(LogLocator(numticks=3))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.xaxis.set_major_locator(MaxNLocator(3))

@@ -145,6 +145,11 @@ class Results:
         rows = self.gradients[(self.gradients.distance - distance).abs() < 1e-9].dropna(subset="share")
         return dict(zip(rows.objective, rows.share, strict=True))
 
+    def never_felt(self) -> set[str]:
+        """Objectives whose exact gradient is 0 at every distance: their best critic is a step."""
+        largest = self.gradients.groupby("objective").gradient_abs.max()
+        return set(largest.index[largest == 0])
+
     @cached_property
     def references(self) -> pd.DataFrame:
         """Floors, ceilings and real against real."""

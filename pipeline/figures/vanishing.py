@@ -11,7 +11,7 @@ SMALLEST = 1e-9  # a share below is drawn here
 # What becomes of s(r) as r goes to infinity -> how the figure and the paper name it.
 GROUPS = {
     "vanishes": "Slope vanishes as r → ∞",
-    "stays": "Slope stays",
+    "stays": "Slope does not vanish",
     "none": "No slope s(r)",
 }
 _OUTCOMES = (("ring", "modes_occupied"), ("digits", "fid"))
@@ -44,15 +44,21 @@ def grouped(results: Results) -> dict[str, list[Variant]]:
 def vanishing_and_collapse(results: Results) -> Drawing | None:
     """The exact gradient left at a distance, modes occupied, collapse rate and FID, one row per variant."""
     shares = results.gradient_shares(AT_DISTANCE)
+    zero = results.never_felt()
     exact: dict[str, Band] = {}
+    notes: dict[str, str] = {}
     for variant in results.variants.values():
         if variant.objective in shares:
             share = max(shares[variant.objective], SMALLEST)
             exact[variant.name] = (share, share, share)
+        elif variant.objective in zero:
+            notes[variant.name] = "0 at every distance"
+        elif results.objectives[variant.objective]["analysis"]["slope"] is not None:
+            notes[variant.name] = "not computed"
     panels = [
         Panel(
             f"Gradient left at distance {AT_DISTANCE:g}", exact, None, log=True, limits=(SMALLEST / 3, 3.0),
-            empty="no exact gradient",
+            empty="no exact gradient", notes=notes,
         )
     ]  # fmt: skip
     for kind, stem in _OUTCOMES:
