@@ -394,3 +394,25 @@ def test_a_rank_correlation_is_given_only_where_it_means_something() -> None:
     assert rank_correlation(x, np.ones_like(x)) is None
     found = rank_correlation(x, np.array([3.0, 1, 2, 5, 4, 0, 7, 6]))
     assert found["low"] < found["point"] < found["high"] < 1
+
+
+def test_a_semicolon_after_a_value_is_printed(base: Path) -> None:
+    """Typst takes one right after an expression for the end of it."""
+    text = words(base)
+    assert re.search(r"missed the data when .*?; it has collapsed when", text)
+    assert re.search(r"The exact results judge .*?\([^)]*; Table \d+\)", text)
+
+
+def test_the_words_of_claims_are_set_in_type(copy: Path) -> None:
+    path = copy / "reports/results/claims.json"
+    claims = json.loads(path.read_text())
+    claims[0]["reading"] = (
+        "omega^-1 and -psi(t) >= 0 - 1 within -2.5e-06, off by 0.0e+00; the critic's 'about' in `a_b`"
+    )
+    path.write_text(json.dumps(claims))
+    write_paper(copy)
+    text = words(copy)
+    assert "critic’s ‘about’ in a_b" in text
+    assert "off by 0;" in text
+    for plain in ("omega^", "psi(", ">= 0", " - 1 within", "2.5e-06", "0.0e+00"):
+        assert plain not in text, plain
