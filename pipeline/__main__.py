@@ -45,8 +45,8 @@ def _one_thread() -> None:
 def _no_collection() -> Iterator[None]:
     """Garbage is not collected in the block, nor what it leaves at the end of the process.
 
-    For a command of a second, and for imports: collecting over the modules of torch and SymPy takes a third of
-    their time.
+    For a command of a second, and for imports: collecting over the modules of torch and SymPy takes a third
+    of their time.
     """
     gc.disable()
     try:

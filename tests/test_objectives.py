@@ -19,7 +19,7 @@ from pipeline.objectives.report import derivation
 
 FILE = Path(__file__).parents[1] / "objectives.yaml"
 CATALOGUE = load_objectives(FILE)
-WITH_D = {name: one for name, one in CATALOGUE.items() if one.formulas.omega is not None }
+WITH_D = {name: one for name, one in CATALOGUE.items() if one.formulas.omega is not None}
 PAIRED = {name: one for name, one in CATALOGUE.items() if one.is_paired}
 UNPAIRED = {name: one for name, one in CATALOGUE.items() if not one.is_paired}
 
