@@ -414,9 +414,9 @@ HEADERS = {
     "random_pairs": "pair,omega,rho,direction,output_error,ratio_error_nats,at_log_ratio_nats",
     "critic_optimum": "objective,pair,value_reached,value_exact,value_gap,above_equal,d_curvature_min",
     "same_game": "first,second,change,output_difference,divergence_difference,gradient_difference",
-    "label_swap": "objective,direction,swapped_direction,divergence_difference,gradient_difference",
+    "label_swap": "objective,direction,swapped_direction,optimum_difference,gradient_difference",
     "minimum_test": "objective,is_example,slope_at_1,literal_minimum_at_ratio,literal_minimum,"
-    "normalised_minimum,normalised_minimum_at_ratio",
+    "normalised_minimum,normalised_minimum_at_ratio,d_largest,d_curvature_min,smallest_excess,frozen_slope_min",
     "total_variation": "pair,half_integral,dual_half,integral,dual_one,dual_gap",
     "conjugates": "objective,f_at_1,curvature_min,t_low,t_high,conjugate_error,conjugate_error_beyond",
     "as_f_gan": "objective,construction,conjugate_error,d_second_derivative,known_as",
@@ -496,7 +496,7 @@ def test_running_again_gives_equal_bytes(written: Path, tmp_path: Path) -> None:
         "mixture_fit": mixture_fit.mixture_fit_table(OBJECTIVES),
     }
     for name, table in again.items():
-        path = theory.write_table(tmp_path, name, table)
+        path = theory.write_table(tmp_path, name, table, theory._DIGITS.get(name, theory.DIGITS))
         assert path.read_bytes() == (written / f"{name}.csv").read_bytes()
 
 

@@ -228,6 +228,22 @@ def test_the_swap_mirrors_the_output(name: str) -> None:
     torch.testing.assert_close(slopes[1], -slopes[0])
 
 
+def test_shifted_slopes_are_derived_from_the_shifted_functions() -> None:
+    formulas = same_game.shifted(OBJECTIVES["minimax"]).formulas
+    assert formulas.phi_slope is None
+    assert formulas.psi_slope is None
+
+
+def test_the_tables_notice_another_game(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = {name: OBJECTIVES[name] for name in ("minimax", "minimax_probability")}
+    monkeypatch.setattr(same_game, "shifted", lambda one: OBJECTIVES["exponential"])
+    monkeypatch.setattr(same_game, "swapped", lambda one: OBJECTIVES["exponential"])
+    found = same_game.same_game_table(two)
+    assert found["output_difference"][1] > 0.1  # the probability against log r
+    assert min(found["divergence_difference"][:2]) > 1e-3
+    assert min(same_game.label_swap_table(two)["optimum_difference"]) > 0.1
+
+
 def test_other_games_are_told_apart() -> None:
     kl_and_reverse = same_game.difference(OBJECTIVES["kl"], OBJECTIVES["reverse_kl"])
     assert kl_and_reverse.divergence > 0.1  # on the pairs that are not shifts
@@ -243,7 +259,7 @@ def test_the_logit_of_the_probability_is_the_logit() -> None:
     assert last["output_difference"] < 1e-12
 
 
-# ---- W8: the minimum at 1
+# ---- W8a, W8b: the minimum at 1
 
 
 def test_r_log_r_is_lowest_at_one_over_e() -> None:
@@ -283,6 +299,32 @@ def test_what_is_no_divergence_fails_the_normalised_test_too() -> None:
     found = minimum.minimum(dented)
     assert found.normalised < -1e-2
     assert found.normalised_at < 0.5
+
+
+def test_the_columns_beside_the_minimum() -> None:
+    table = minimum.minimum_test_table(OBJECTIVES)
+    column = {
+        key: dict(zip(table["objective"], table[key], strict=True)) for key in table if key != "objective"
+    }
+    # Of the catalogue, d is constant for maximum likelihood alone: E_q beta = -int p whatever q is.
+    assert [name for name, size in column["d_largest"].items() if size < 1e-9] == ["maximum_likelihood"]
+    # s = -2 r (1 - r)/(1 + r)^3 for beta = t^2/2, omega = (1 - r)/(1 + r).
+    r = np.exp(np.linspace(-math.log(1000), math.log(1000), 601))
+    s = -2 * r * (1 - r) / (1 + r) ** 3
+    assert column["frozen_slope_min"]["least_squares_centred"] == pytest.approx((s / (1 + abs(s))).min())
+    repelled = {name for name, slope in column["frozen_slope_min"].items() if slope < 0}
+    assert repelled == {"least_squares_centred"}
+    # r log r is convex although it is not lowest at 1, and so are the other examples.
+    assert min(column["d_curvature_min"][name] for name in minimum.EXAMPLES) > 0
+    for name in ("logit_generator", "ratio_reverse_kl"):  # KL(q, p), smallest of the pairs
+        kl = -math.log(0.9) + (0.9**2 + 0.3**2) / 2 - 0.5
+        assert column["smallest_excess"][name] == pytest.approx(kl, abs=1e-12)
+
+
+def test_a_pair_below_equal_is_noticed() -> None:
+    dented = with_functions(OBJECTIVES["minimax"], divergence=lambda r: -((r - 1) ** 2) / (1 + r))
+    assert minimum.smallest_excess(dented) < -1e-2
+    assert recipe.curvature_of(dented.divergence) < -1e-5
 
 
 def test_the_examples_are_in_the_catalogue() -> None:
@@ -415,6 +457,42 @@ def test_the_fit_is_where_scipys_quadrature_has_its_minimum(name: str) -> None:
     oracle = optimize.minimize(height, [here[0] + 0.15, here[1] - 0.1], method="BFGS", options={"gtol": 1e-9})
     # BFGS by finite differences of a sum of 8001 terms.
     np.testing.assert_allclose(oracle.x, here, atol=1e-4)
+
+
+def exact_total_variation(mean: float, std: float) -> float:
+    """Half the integral of |p - q| from normal distribution functions between the crossings."""
+
+    def gap(x: float) -> float:
+        return (
+            0.67 * stats.norm.pdf(x, 2, math.sqrt(2))
+            + 0.33 * stats.norm.pdf(x, -1, 0.255)
+            - stats.norm.pdf(x, mean, std)
+        )
+
+    grid = np.linspace(-9, 12, 2001)
+    sign = np.sign(gap(grid))
+    turns = np.flatnonzero(np.diff(sign))
+    edges = [-np.inf, *(optimize.brentq(gap, grid[at], grid[at + 1], xtol=1e-15) for at in turns), np.inf]
+    p = 0.67 * stats.norm.cdf(edges, 2, math.sqrt(2)) + 0.33 * stats.norm.cdf(edges, -1, 0.255)
+    return float(np.abs(np.diff(p - stats.norm.cdf(edges, mean, std))).sum() / 2)
+
+
+def test_the_fit_of_total_variation_against_distribution_functions() -> None:
+    objective = OBJECTIVES["total_variation"]
+    for mean, std in ((1.0, 1.8), (-0.5, 0.4), (3.0, 3.0)):
+        height = mixture_fit.divergence(objective, mean, std)
+        assert height == pytest.approx(exact_total_variation(mean, std), abs=1e-11)
+    found = mixture_fit.fit(objective)
+    oracle = optimize.minimize(
+        lambda at: exact_total_variation(*at),
+        (1.5, 1.7),
+        method="Nelder-Mead",
+        options={"xatol": 1e-9, "fatol": 1e-15},
+    )
+    # Values known to 1e-16 fix the place to 1e-8 over the root of the curvature.
+    np.testing.assert_allclose((found.mean, found.std), oracle.x, atol=2e-7)
+    assert found.divergence == pytest.approx(oracle.fun, abs=1e-11)
+    assert found.starts == len(mixture_fit._STARTS)
 
 
 def test_an_infinite_divergence_is_infinite() -> None:

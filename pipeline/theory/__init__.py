@@ -9,7 +9,7 @@
 | function_space.csv | `function_space` | D3 (and D1, D2) |
 | optimal_output.csv, random_pairs.csv, critic_optimum.csv | `recipe` | W2, W5 |
 | same_game.csv, label_swap.csv | `same_game` | W3, W4 |
-| minimum_test.csv | `minimum` | W8 |
+| minimum_test.csv | `minimum` | W8a, W8b |
 | total_variation.csv, conjugates.csv, as_f_gan.csv, kl_from_ratio.csv | `f_family` | W1, W6, W9 |
 | mixture_fit.csv | `mixture_fit` | W9 |
 | wasserstein_dual.csv, equal_ratios.csv | `transport` | W10 |
@@ -39,8 +39,8 @@ from pipeline.theory.tables import DIGITS, write_table
 
 RANDOM_PAIRS = 200
 RANDOM_SEED = 20200203
-# The longest table: six digits keep it at 100 kB.
-_DIGITS = {"generator_gradient": 6}
+# The longest table: six digits keep it at 100 kB. A minimum found by values is known to seven.
+_DIGITS = {"generator_gradient": 6, "mixture_fit": 7}
 
 
 def run(root: Path) -> list[Path]:

@@ -24,7 +24,7 @@ from pipeline.theory.recipe import needed
 from pipeline.theory.tables import to_columns
 
 MEANS = (0.0, 0.5, 1.0, 1.5)
-# From sqrt(1/2) up E_q[exp(2 a)] is finite and the samples have a standard error.
+# Above sqrt(1/2) E_q[exp(2 a)] is finite and the samples have a standard error; at it only for mean 0.
 STDS = (1.0, 1.25)
 SAMPLES = 200_000
 SEED = 20161231  # of the samples; each q has a stream of its own

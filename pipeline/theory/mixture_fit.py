@@ -7,7 +7,10 @@ infinite (Neyman's chi-squared from sigma = 2 on, Pearson's below sigma = 1): su
 other.
 
 The minimum is sought by the simplex method from several starts, because KL(q, p) has a second local minimum
-at the narrow mode. The example is that of Nowozin et al. 2016.
+at the narrow mode. For a smooth d the midpoint rule is exact to rounding here; the kink of total variation at
+p = q would leave noise of 1e-6 in what is minimised and 1e-3 in its minimum, so there the panels of `Pair`
+end at the crossings. The minimum of a sum known to 1e-16 is known to 1e-8: seven digits are written. The
+example is that of Nowozin et al. 2016.
 """
 
 from collections.abc import Mapping
@@ -19,6 +22,7 @@ from scipy.optimize import minimize
 
 from pipeline.objectives import Objective
 from pipeline.theory.densities import Array, Mixture, midpoint_grid
+from pipeline.theory.optimal_critic import is_step
 from pipeline.theory.pairs import Pair
 from pipeline.theory.recipe import free_optimum, generator_divergence
 from pipeline.theory.tables import to_columns
@@ -26,7 +30,9 @@ from pipeline.theory.tables import to_columns
 TARGET = Mixture((2.0, -1.0), (2.0**0.5, 0.255), (0.67, 0.33))
 _STARTS = ((1.0, 1.8), (2.0, 1.4), (-1.0, 0.3), (0.5, 1.2))  # mu, sigma
 # 19 standard deviations of the wider component to either side; its narrow one spans 25 cells.
-_X, _WIDTHS = midpoint_grid(-26.0, 30.0, 5600)
+_LEFT, _RIGHT = -26.0, 30.0
+_X, _WIDTHS = midpoint_grid(_LEFT, _RIGHT, 5600)
+_PANELS = 96  # of 0.6, for a d with a kink
 _LOG_P = TARGET.log_density(_X)
 _SMALLEST, _LARGEST = 0.05, 20.0  # sigma
 _TRUNCATED = 1e-9  # the integrand at either end, over its maximum
@@ -45,7 +51,10 @@ class Fit:
 
 def divergence(objective: Objective, mean: float, std: float) -> float:
     """int p d(q/p) for q = N(mean, std^2), in the units of d; inf where the integral is not finite."""
-    log_ratio = torch.from_numpy(Mixture((mean,), (std,)).log_density(_X) - _LOG_P)
+    q = Mixture((mean,), (std,))
+    if is_step(objective):  # d is bounded by lines in r: always finite
+        return generator_divergence(objective, Pair(TARGET, q, _LEFT, _RIGHT, _PANELS))
+    log_ratio = torch.from_numpy(q.log_density(_X) - _LOG_P)
     d = objective.divergence(log_ratio.clamp(-690.0, 690.0).exp()).numpy()
     integrand = np.exp(_LOG_P) * d
     size = np.abs(integrand)
@@ -95,7 +104,6 @@ def mixture_fit_table(objectives: Mapping[str, Objective]) -> dict[str, list[obj
             continue
         best = fit(objective)
         pair = Pair(TARGET, Mixture((best.mean,), (best.std,)), 1.0 - _FAR, 1.0 + _FAR)
-        # The grid of the fit knows nothing of the kinks of total variation, where p = q.
         exact = generator_divergence(objective, pair)
         dual = free_optimum(objective, pair)
         rows.append(

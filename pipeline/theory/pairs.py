@@ -16,7 +16,6 @@ from scipy.optimize import brentq
 from pipeline.theory.densities import Array, Density, Mixture, gauss_legendre
 
 STANDARD = Mixture()
-_PANELS = 44
 _EMPTY = 1e-12
 
 
@@ -50,6 +49,7 @@ class Pair:
     q: Density
     left: float = -10.0
     right: float = 12.0
+    panels: int = 44
 
     def log_ratio(self, x: Array) -> Array:
         """log r = log q - log p in nats."""
@@ -58,8 +58,8 @@ class Pair:
     @cached_property
     def edges(self) -> Array:
         """Even panels, and every place where p = q."""
-        even = np.linspace(self.left, self.right, _PANELS + 1)
-        fine = np.linspace(self.left, self.right, 40 * _PANELS + 1)
+        even = np.linspace(self.left, self.right, self.panels + 1)
+        fine = np.linspace(self.left, self.right, 40 * self.panels + 1)
         side = np.sign(self.log_ratio(fine))
         apart = np.flatnonzero(side)  # a crossing may fall on a point of the grid
         turns = np.flatnonzero(np.diff(side[apart]))

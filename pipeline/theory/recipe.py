@@ -6,11 +6,13 @@ generator's d (`Objective.divergence`) is another where beta is not psi. Both ar
 critic reaches (`free_critic`), which knows no omega. Source: Basioti & Moustakides 2020, arXiv 2002.00865.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipeline.errors import UserError
 from pipeline.objectives import Objective
@@ -125,6 +127,7 @@ def random_pairs_table(objectives: Iterable[Objective]) -> dict[str, list[object
     return to_columns(rows)
 
 
+@cache
 def free_optimum(objective: Objective, pair: Pair) -> float:
     """The largest E_p phi + E_q psi over a critic with one free output per node."""
     _, log_p, log_q, weights = pair.nodes(_ORDER_FREE)
@@ -148,10 +151,19 @@ def generator_divergence(objective: Objective, pair: Pair) -> float:
 
 
 def smallest_curvature(objective: Objective) -> float:
-    """The smallest second difference of d by r on pairs of equal steps of log r, over 1 + |d| there."""
+    """The smallest second difference of the critic's d by r, over 1 + |d| there: `curvature_of`."""
+
+    def critics(r: Tensor) -> Tensor:
+        t = objective.omega(r)
+        return objective.phi(t) + r * objective.psi(t)
+
+    return curvature_of(critics)
+
+
+def curvature_of(function: Callable[[Tensor], Tensor]) -> float:
+    """The smallest distance of d(r) below a chord over 1 + |d|, r even in log r from e^-7 to e^7."""
     r = torch.from_numpy(np.exp(np.linspace(-7.0, 7.0, 281)))
-    t = objective.omega(r)
-    d = (objective.phi(t) + r * objective.psi(t)).numpy()
+    d = function(r).numpy()
     ratio = r.numpy()
     share = (ratio[2:] - ratio[1:-1]) / (ratio[2:] - ratio[:-2])  # the middle as a mean of its neighbours
     chord = share * d[:-2] + (1 - share) * d[2:]
