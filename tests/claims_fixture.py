@@ -71,7 +71,7 @@ EXACT: dict[str, "Rows"] = {
             "objective": name,
             "direction": one,
             "swapped_direction": other,
-            "divergence_difference": TINY,
+            "optimum_difference": TINY,
             "gradient_difference": TINY,
         }
         for name, one, other in (("minimax", "increasing", "decreasing"), ("ls", "decreasing", "increasing"))
@@ -94,8 +94,12 @@ EXACT: dict[str, "Rows"] = {
             "slope_at_1": 0.0,
             "literal_minimum": 0.0,
             "normalised_minimum": 0.0,
+            "d_largest": 1.0,
+            "d_curvature_min": 1e-4,
+            "smallest_excess": 0.1,
+            "frozen_slope_min": 0.01,
         }
-        for name, is_example in (("non_saturating", 1), ("kl", 0))
+        for name, is_example in (("non_saturating", 1), ("kl", 0), ("logit_generator", 1), ("jeffrey", 0))
     ],
     "as_f_gan": [{"objective": "minimax", "conjugate_error": TINY}],
     "kl_from_ratio": [
@@ -184,7 +188,13 @@ class Study:
         write_csv(
             theory / "generator_gradient.csv",
             [
-                {"objective": name, "distance": d, "gradient": size, "gradient_abs": size}
+                {
+                    "objective": name,
+                    "distance": d,
+                    "gradient": size,
+                    "gradient_abs": size,
+                    "gradient_sd": size,
+                }
                 for name, curve in self.gradients.items()
                 for d, size in curve.items()
             ],

@@ -96,7 +96,7 @@ def _flat_beyond_five(results: Results, limit: Thresholds) -> Finding:
 
 
 def gradient_curves(results: Results) -> dict[str, dict[float, float]]:
-    """objective -> distance -> size of the generator's gradient; inf where the cell is empty.
+    """objective -> distance -> size of the generator's pathwise gradient; inf where the cell is empty.
 
     An empty cell is a number beyond float64. Raises UserError for one that is neither that nor a number.
     """
@@ -147,13 +147,18 @@ def _vanishing(results: Results, limit: Thresholds) -> Finding:
     def named(names: list[str]) -> str:
         return listed([title.get(name, name) for name in names])
 
-    steps = f"; 0 at every distance, because the optimal critic is a step: {named(flat)}" if flat else ""
+    steps = ""
+    if flat:
+        steps = (
+            "; 0 at every distance, although the expected loss moves, because the optimal critic is a step: "
+            f"{named(flat)}"
+        )
     return Finding(
         verdict,
         evidence,
-        f"At distance {at:g} and the exact optimal critic the minimax gradient is {share['minimax']:.1e} of "
-        f"its maximum; objectives below {limit['vanished_below']:g} of theirs: {named(lost)}; above "
-        f"{limit['alive_above']:g}: {named(kept)}{steps}.",
+        f"At distance {at:g} and the exact optimal critic the pathwise gradient under minimax is "
+        f"{share['minimax']:.1e} of its maximum; objectives below {limit['vanished_below']:g} of theirs: "
+        f"{named(lost)}; above {limit['alive_above']:g}: {named(kept)}{steps}.",
     )
 
 
