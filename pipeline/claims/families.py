@@ -52,7 +52,9 @@ def _total_variation(results: Results, limit: Thresholds) -> Finding:
     return Finding(
         verdict,
         evidence,
-        f"{exact}; trained on the ring, {good} of {seeds} seeds reached the data and kept most modes.",
+        f"{exact}; trained on the ring, {good} of {seeds} seeds reached the data and kept most modes. The "
+        f"dual form {'holds' if form == 'supported' else 'is not shown'}; that it gives a GAN "
+        f"{'does too' if low > rate else 'does not' if high < rate else 'is open'}.",
     )
 
 
@@ -215,10 +217,14 @@ def _wasserstein(results: Results, limit: Thresholds) -> Finding:
             Evidence("objectives_step", float(len(steps)), "objectives"),
         ],
         f"On pairs of equal ratios every critic's optimum agrees to {max(same):.1e} and W1 differs by a "
-        f"factor of {1 + min(moved):.3g} or more; its gradient changes by {change:.1e} over the distances. "
+        f"factor of {1 + min(moved):.3g} or more; its gradient {_moves(change)} over the distances. "
         f"Those that fall below a thousandth: {named(fallen)}; those that grow: {named(grown)}; 0 at every "
-        f"distance for every sample: {named(steps)}; others: {named(level)}.",
+        f"distance for every sample: {named(steps)}{f'; others: {named(level)}' if level else ''}.",
     )
+
+
+def _moves(change: float) -> str:
+    return f"changes by {change:.1e}" if change else "does not change"
 
 
 def _growth(curve: dict[float, float], start: float) -> float | None:

@@ -168,9 +168,13 @@ def _label_swap(results: Results, limit: Thresholds) -> Finding:
             *(Evidence(name, value, "of the larger of 1 and the size") for name, value in gaps.items()),
         ],
         f"Of {len(rows)} likelihood-ratio objectives the swap turns the direction of omega in {sum(turned)}, "
-        f"in {decreasing} to decreasing; it changes the critic's largest value by at most "
-        f"{gaps['optimum_difference']:.1e} and the generator's gradients by at most "
-        f"{gaps['gradient_difference']:.1e}.",
+        f"in {decreasing} to decreasing; "
+        + (
+            f"it changes the critic's largest value by at most {gaps['optimum_difference']:.1e} and the "
+            f"generator's gradients by at most {gaps['gradient_difference']:.1e}."
+            if any(gaps.values())
+            else "it leaves the critic's largest value and the generator's gradients exactly as they were."
+        ),
     )
 
 

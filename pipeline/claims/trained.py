@@ -105,11 +105,15 @@ def _collapse(results: Results, limit: Thresholds, collapsed: Callable[[Seed, Pr
             Evidence(f"diverged_seeds_{variant}", float(outcome.diverged), "seeds"),
             _largest_share(results, protocol, variant, outcome),
         ]
-    return Finding(verdict, evidence, _reading(outcomes, bounds, titles(results, "variants")))
+    reading = _reading(outcomes, bounds, titles(results, "variants"), limit["rate"])
+    return Finding(verdict, evidence, reading)
 
 
 def _reading(
-    outcomes: dict[str, Outcomes], bounds: dict[str, tuple[float, float]], title: dict[str, str]
+    outcomes: dict[str, Outcomes],
+    bounds: dict[str, tuple[float, float]],
+    title: dict[str, str],
+    rate: float,
 ) -> str:
     collapsing = sorted(
         (variant for variant in outcomes if outcomes[variant].collapsed),
@@ -120,7 +124,10 @@ def _reading(
         for name in collapsing
     ]
     best = max(low for low, _ in bounds.values())
-    return f"Collapsed seeds on the ring: {listed(names)}; the highest lower bound of a rate is {best:.2f}."
+    return (
+        f"Collapsed seeds on the ring: {listed(names)}; the highest lower bound of a rate is {best:.2g}, and "
+        f"more than {rate:g} is asked for."
+    )
 
 
 def protocol_of(results: Results, benchmark: str) -> Protocol | None:
