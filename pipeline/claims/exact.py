@@ -65,8 +65,8 @@ def _disjoint(results: Results, limit: Thresholds) -> Finding:
             Evidence("distance_reads_0_693", reads, "standard deviations"),
         ],
         f"All {len(disjoint)} disjoint pairs have JSD log 2 to within {deviation:.1e} nats (nine digits are "
-        f"kept); the {panel:g} of the third panel belongs to two unit normals {at:.3f} standard deviations apart, and "
-        f"from {reads:.2f} on they too read 0.693.",
+        f"kept); the {panel:g} of the third panel belongs to two unit normals {at:.3f} standard deviations "
+        f"apart, and from {reads:.2f} on they too read 0.693.",
     )
 
 
