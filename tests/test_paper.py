@@ -261,6 +261,44 @@ def test_variants_are_told_apart_only_where_intervals_are(copy: Path) -> None:
     assert "the interquartile mean of modes covered runs" not in words(copy)
 
 
+def test_of_variants_that_tie_each_interval_counts(copy: Path) -> None:
+    path = copy / "reports/results/summary.csv"
+    table = pd.read_csv(path)
+    bands = {"minimax": [8.0, 8.0, 8.0], "exponential": [8.0, 7.0, 8.0], "wgan_gp": [7.1, 6.8, 7.5]}
+    columns = ["point", "low", "high"]
+    table[columns] = table[columns].astype(float)
+    for variant, band in bands.items():
+        rows = (table.metric == "modes_covered_n2500") & (table.variant == variant)
+        table.loc[rows, columns] = band
+    table.to_csv(path, index=False)
+    write_paper(copy)
+    text = words(copy)
+    ties = "8.00, intervals from [7.00, 8.00] to [8.00, 8.00]"
+    # Apart from the first of the best, and not from the other.
+    assert f"is {ties}, shared by Minimax and Exponential; the interval of WGAN-GP overlaps with" in text
+    assert f"Minimax and Exponential {ties} WGAN-GP 0" in text
+    assert "the interquartile mean of modes covered runs" not in text
+    table.loc[rows, columns] = [6.5, 6.2, 6.9]
+    table.to_csv(path, index=False)
+    write_paper(copy)
+    text = words(copy)
+    assert "no other interval overlaps with the interval of at least one of these." in text
+    assert "The interval of WGAN-GP lies apart from those of all these." in text
+    assert f"runs from 6.50 [6.20, 6.90] (WGAN-GP) to {ties} (Minimax and Exponential)" in text
+
+
+def test_claims_changed_after_results_are_named(base: Path) -> None:
+    header = (SOURCES.parent / "claims.yaml").read_text(encoding="utf-8").split("\nclaims:")[0]
+    changed = re.findall(r"^# - ([A-Z]\w+(?:, \w+)*):", header, flags=re.MULTILINE)
+    names = {name for line in changed for name in line.split(", ")}
+    assert {"W3", "W4", "W5", "W8"} <= names
+    text = words(base)
+    section = text[text.index("Each claim has a test") : text.index("The verdict is computed")]
+    for name in names:
+        assert re.search(rf"\b{name}\b", section), name
+    assert "those of W3, W4, W5 and W8 were changed after results had been seen" in text
+
+
 def test_a_removed_variant_is_gone(base: Path, tmp_path: Path) -> None:
     title = VARIANTS["exponential"][0]
     assert title in words(base)
