@@ -17,6 +17,8 @@ from pipeline.figures.tables import FOLDER as FIGURES
 from pipeline.figures.vanishing import AT_DISTANCE, GROUPS, group_of
 from pipeline.ranks import rank_correlation
 
+GRADIENT = "generator_gradient_norm"
+GRADIENT_VANISHED = 1e-6  # a norm below counts as vanished
 REPORTS = "reports"
 BIBLIOGRAPHY = "references.bib"
 
@@ -35,6 +37,7 @@ def collect(root: Path) -> dict[str, Any]:
         "families": [{"name": name, "title": FAMILIES[name]} for name in results.families],
         "objectives": _objectives(results, root),
         "vanishing": _vanishing(results),
+        "through_training": {name: _through_training(results, name) for name in results.benchmarks},
         "features": results.study.get("features", {}),
         "summary": _nested(results.summary, ["benchmark", "variant", "metric"]),
         "references": _references(results),
@@ -104,6 +107,32 @@ def _objectives(results: Results, root: Path) -> list[dict[str, Any]]:
         }
         for name, facts in results.objectives.items()
     ]
+
+
+def _through_training(results: Results, benchmark: str) -> dict[str, Any]:
+    """Which variants lost coverage, and which have lost their gradient or its norm at the last logged step.
+
+    fell: the final interval lies below that of an earlier checkpoint; gradient_vanished, gradient_infinite:
+    by the median over seeds; vanished_below: the threshold.
+    """
+    measured = results.measured(benchmark)
+    coverage = next((metric for metric in measured if metric.stem.endswith("_covered")), measured[0])
+    last = results.study["settings"]["generator_updates"][benchmark]
+    rows = results.progress
+    rows = rows[(rows.benchmark == benchmark) & (rows.metric == coverage.name)]
+    fell = []
+    for name, course in rows.groupby("variant"):
+        final, before = course[course.step == last], course[course.step < last]
+        if len(final) and final.high.iloc[0] < before.low.max():
+            fell.append(str(name))
+    logged = results.history[results.history.benchmark == benchmark]
+    norms = logged[logged.step == logged.step.max()].set_index("variant")[GRADIENT]
+    return {
+        "fell": fell,
+        "gradient_vanished": list(norms.index[norms < GRADIENT_VANISHED]),
+        "gradient_infinite": list(norms.index[np.isinf(norms)]),
+        "vanished_below": GRADIENT_VANISHED,
+    }
 
 
 def _vanishing(results: Results) -> dict[str, Any]:

@@ -299,6 +299,46 @@ def test_claims_changed_after_results_are_named(base: Path) -> None:
     assert "those of W3, W4, W5 and W8 were changed after results had been seen" in text
 
 
+def test_what_training_did_to_coverage_and_gradient_is_named(base: Path, copy: Path) -> None:
+    assert "On Ring of 8 no variant ends apart below an earlier checkpoint of its own" in words(base)
+    assert "An infinite norm is an overflow" not in words(base)
+    results = copy / "reports/results"
+    progress = pd.read_csv(results / "progress.csv")
+    rows = (progress.benchmark == "ring") & (progress.metric == "modes_covered_n2500")
+    rows &= progress.variant == "minimax"
+    ends = progress[rows].step.max()
+    columns = ["point", "low", "high"]
+    progress.loc[rows, columns] = [7.0, 6.0, 8.0]
+    progress.loc[rows & (progress.step == ends), columns] = [5.0, 4.0, 5.9]
+    progress.to_csv(results / "progress.csv", index=False)
+    history = pd.read_csv(results / "history.csv")
+    last = history.step == history.groupby("benchmark").step.transform("max")
+    last &= history.benchmark == "ring"
+    history.loc[last & (history.variant == "minimax"), "generator_gradient_norm"] = 0.0
+    history.loc[last & (history.variant == "exponential"), "generator_gradient_norm"] = np.inf
+    history.to_csv(results / "history.csv", index=False)
+    write_paper(copy)
+    text = words(copy)
+    assert "On Ring of 8 Minimax ends apart below an earlier checkpoint of its own in modes covered." in text
+    assert re.search(r"is 0 or below [^.]* for Minimax, and infinite for Exponential\.", text)
+    assert "An infinite norm is an overflow of the norm" in text
+
+
+def test_seeds_that_missed_the_data_stand_beside_the_collapsed(many: Path, tmp_path: Path) -> None:
+    shutil.copytree(many, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "reports/results/metrics.csv"
+    table = pd.read_csv(path)
+    rows = (table.benchmark == "ring") & (table.metric == "missed") & (table.seed < 3)
+    table.loc[rows & table.variant.isin(["minimax", "non_saturating"]), "value"] = 1
+    table.to_csv(path, index=False)
+    write_paper(tmp_path)
+    text = words(tmp_path)
+    found = re.search(r"On Ring of 8 a seed missed the data in (.*?) does not \((.*?)\)", text)
+    assert re.fullmatch(r"1 of the \d+ variants whose slope vanishes \(3 of \d+ seeds\) and in .*", found[1])
+    assert "and in 1 of the" in found[1]
+    assert found[2].startswith("3 of ")
+
+
 def test_a_removed_variant_is_gone(base: Path, tmp_path: Path) -> None:
     title = VARIANTS["exponential"][0]
     assert title in words(base)

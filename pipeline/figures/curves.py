@@ -67,14 +67,15 @@ def generator_gradient_norms(results: Results) -> Drawing | None:
     for benchmark, title in results.benchmarks.items():
         rows = results.history[results.history.benchmark == benchmark]
         names = {quantity: "middle", f"{quantity}_q25": "low", f"{quantity}_q75": "high"}
-        table = rows[["variant", "step", *names]].rename(columns=names).replace(np.inf, np.nan)
+        table = rows[["variant", "step", *names]].rename(columns=names)
         courses.append(Course(title, _as_share(table, results, benchmark)))
     figure = _small_multiples(results, courses, "gradient norm", log=True)
     caption = (
         "Norm of the generator's gradient through training, on a log scale, one panel per variant, by "
         "family: median over seeds (line) and quartiles (band). Grey: the middle half of the medians of all "
-        f"variants on {courses[0].title}. What is far from most others leaves the frame. Norms of different "
-        "objectives have different units of loss; compare their course, not their height."
+        f"variants on {courses[0].title}. What is far from most others leaves the frame; triangles "
+        "at its edge: medians of 0 (below) and of infinity (above). Norms of different objectives "
+        "have different units of loss; compare their course, not their height."
     )
     alt = _alt(results, "the norm of the generator's gradient (log scale)")
     return Drawing(figure, caption, alt, ("history.csv",))
@@ -125,7 +126,8 @@ def _curves(axes: Axes, variant: Variant, courses: list[Course], context: pd.Dat
     for course, dashes in zip(courses, STYLES, strict=False):
         own = course.table[course.table.variant == variant.name].sort_values("x")
         if log:
-            own = own[own.middle > 0]
+            _beyond(axes, own, look.colour)
+            own = own[(own.middle > 0) & np.isfinite(own.middle)].replace(np.inf, np.nan)
         if own.middle.notna().any():
             axes.fill_between(own.x, own.low, own.high, color=look.colour, alpha=0.25, linewidth=0)
             line: dict[str, Any] = {"dashes": dashes} if dashes else {}
@@ -137,9 +139,19 @@ def _curves(axes: Axes, variant: Variant, courses: list[Course], context: pd.Dat
         axes.text(0.5, 0.5, "no seed left", transform=axes.transAxes, ha="center", va="center", fontsize=5.8)
 
 
+def _beyond(axes: Axes, own: pd.DataFrame, colour: str) -> None:
+    """Medians that a log axis cannot hold, at the edge of the frame: of 0 below, of infinity above."""
+    for rows, height, marker in ((own[own.middle == 0], 0.06, "v"), (own[np.isinf(own.middle)], 0.94, "^")):
+        if len(rows):
+            axes.plot(
+                rows.x, [height] * len(rows), marker, color=colour, ms=1.6, mew=0, zorder=3,
+                transform=axes.get_xaxis_transform(),
+            )  # fmt: skip
+
+
 def _range_of_all(table: pd.DataFrame) -> pd.DataFrame:
     """Quartiles over all variants of the middle at each x: columns x, low, high."""
-    grouped = table.groupby("x")["middle"]
+    grouped = table.replace(np.inf, np.nan).groupby("x")["middle"]
     low, high = (grouped.quantile(q, interpolation="nearest") for q in (0.25, 0.75))
     return pd.DataFrame({"low": low, "high": high}).reset_index()
 
@@ -148,7 +160,7 @@ def _limits(courses: list[Course], log: bool) -> tuple[float, float]:
     if not log:
         return 0.0, 1.08
     table = pd.concat([course.table for course in courses])
-    positive = table[table.middle > 0]
+    positive = table[(table.middle > 0) & np.isfinite(table.middle)]
     if positive.empty:
         return 0.1, 1.0
     # The few that explode or vanish must not flatten the others: 90 % of the medians, and a decade more.

@@ -64,7 +64,8 @@ def _caption(results: Results, benchmark: str, panels: list[Panel]) -> str:
     return (
         f"{results.benchmarks[benchmark]} after training, by family, in each ordered by {first}, the best "
         "first. Marker: interquartile mean over the seeds that did not diverge; bar: its 95 % bootstrap "
-        f"interval.{lines} Last panel: the share of seeds that collapsed, with its exact 95 % interval."
+        f"interval.{lines} Last panel: the share of seeds that collapsed, with its exact 95 % interval; "
+        "seeds that missed the data are not counted as collapsed."
     )
 
 

@@ -76,7 +76,8 @@ def vanishing_and_collapse(results: Results) -> Drawing | None:
         "Theory beside training, one row per variant in the colour of its family. (a) The share of the exact "
         f"gradient that is left when two normals are {AT_DISTANCE:g} standard deviations apart (1: it still "
         f"grows; below {_power(SMALLEST)} drawn there). Beside it the outcome of "
-        "training: interquartile mean or rate over seeds with its 95 % interval. Groups: the limit of the "
+        "training: interquartile mean or rate over seeds with its 95 % interval; seeds that missed the data "
+        "are not counted as collapsed. Groups: the limit of the "
         "slope s(r) for samples where the data is not; in each the smallest share first. Vertical lines as "
         "in the figures of each benchmark."
     )
