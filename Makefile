@@ -18,8 +18,8 @@ study: $(READY)  ## run whatever is stale, with progress, and say where the pape
 	$(if $(SCALE),@$(RUN) pipeline scale $(SCALE))
 	@$(RUN) pipeline study
 
-test: $(READY)  ## run all tests
-	@$(RUN) pytest
+test: $(READY)  ## run all tests, files in parallel
+	@$(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)  ## style, format and types
 	$(RUN) ruff check .

@@ -700,7 +700,7 @@ MONOTONE = r"the activation is strictly monotone in v; found .* at v = -50"
 DRAWN = r"the generator is drawn to the data; found -.* at r = "
 FINITE = r"{} loss: value and gradient finite in float32, \|{}\| <= 50; found inf at {} = "
 PULL = r"beta rises with delta at 0, on the critic's side.* found -?0(\.5)? at delta = 0"
-STEPS = r"omega steps where both its levels are equally good; found 2 at r = 1"
+STEP_PLACE = r"omega steps where both its levels are equally good; found 2 at r = 1"
 
 REFUSED = {
     "omega rises and falls": ({**RATIO, "omega": "r/(1 + r**2)", "rho": "1"}, NO_INVERSE),
@@ -778,8 +778,8 @@ REFUSED = {
     ),
     "a given step is too wide": ({**HINGE, "omega": "2*sign(1 - r)"}, TOP),
     "a given step is the wrong way round": ({**HINGE, "omega": "sign(r - 1)"}, TOP),
-    "a given step is elsewhere": ({**HINGE, "omega": "sign(2 - r)"}, STEPS),
-    "a given step is near by": ({**HINGE, "omega": "sign(6/5 - r)"}, STEPS),
+    "a given step is elsewhere": ({**HINGE, "omega": "sign(2 - r)"}, STEP_PLACE),
+    "a given step is near by": ({**HINGE, "omega": "sign(6/5 - r)"}, STEP_PLACE),
     "the critic has a minimum": ({**DIRECT, "phi": "(t - 1)**2", "psi": "t**2"}, RHO),
     "phi is constant": ({**DIRECT, "phi": "1", "psi": "-t**2"}, r"the critic real loss depends on v"),
     "psi is constant": ({**DIRECT, "phi": "-t**2", "psi": "1"}, r"the critic fake loss depends on v"),
