@@ -221,7 +221,7 @@ def lambert(t):
 
 # Eight units in the last place of float32 (1.2e-7): one exponential, one logarithm, a product and a sum.
 FLOAT32 = 1e-6
-# Twice float32's smallest normal number: factors below it are flushed to 0 where a library has switched that on.
+# Twice the smallest normal float32: factors below it are flushed to 0 where a library has switched that on.
 TINY = 2.5e-38
 
 
