@@ -3,7 +3,7 @@
 import math
 from itertools import pairwise
 
-from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed, titles
+from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, objectives_named
 from pipeline.claims.results import Results
 from pipeline.errors import UserError
 
@@ -139,13 +139,12 @@ def _vanishing(results: Results, limit: Thresholds) -> Finding:
         size = curve[at] if math.isfinite(curve[at]) else None
         evidence.append(Evidence(f"gradient_{name}", size, "loss per standard deviation"))
         evidence.append(Evidence(f"gradient_share_{name}", share[name], "of its maximum up to there"))
-    title = titles(results, "objectives")
     flat = [name for name, curve in curves.items() if not any(curve.values())]
     kept = [name for name in curves if share[name] >= limit["alive_above"]]
     lost = [name for name in curves if share[name] < limit["vanished_below"] and name not in flat]
 
     def named(names: list[str]) -> str:
-        return listed([title.get(name, name) for name in names])
+        return objectives_named(results, names)
 
     steps = ""
     if flat:

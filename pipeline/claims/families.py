@@ -3,8 +3,17 @@
 import math
 
 from pipeline.claims.exact import gradient_curves
-from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed, titles
-from pipeline.claims.recipe import grade
+from pipeline.claims.judging import (
+    Evidence,
+    Finding,
+    Judge,
+    Thresholds,
+    Verdict,
+    grade,
+    listed,
+    objectives_named,
+    titles,
+)
 from pipeline.claims.results import Results
 from pipeline.claims.trained import clopper_pearson, final_seeds, holds_few_modes, protocol_of
 from pipeline.errors import UserError
@@ -196,14 +205,13 @@ def _wasserstein(results: Results, limit: Thresholds) -> Finding:
         verdict = "contradicted"
     elif dual <= exact and max(same) <= exact and min(moved) > apart and change <= exact:
         verdict = "supported"
-    title = titles(results, "objectives")
     steps = [name for name, one in growth.items() if one is None]
     fallen = [name for name, one in growth.items() if one is not None and one < 1e-3]
     grown = [name for name, one in growth.items() if one is not None and one > 1 + apart]
     level = [name for name in growth if name not in (*steps, *fallen, *grown, "wasserstein")]
 
     def named(names: list[str]) -> str:
-        return listed([title.get(name, name) for name in names])
+        return objectives_named(results, names)
 
     return Finding(
         verdict,

@@ -38,6 +38,11 @@ class Judge:
     thresholds: frozenset[str]
 
 
+def grade(largest: float, allowed: float, refuted: float) -> Verdict:
+    """Supported up to `allowed`, contradicted above `refuted`, inconclusive between."""
+    return "supported" if largest <= allowed else "contradicted" if largest > refuted else "inconclusive"
+
+
 def listed(names: Sequence[str]) -> str:
     """For readings: a, b, c; or none."""
     return ", ".join(names) if names else "none"
@@ -46,3 +51,9 @@ def listed(names: Sequence[str]) -> str:
 def titles(results: Results, kind: str) -> dict[str, str]:
     """For readings: name -> title of the `variants` or `objectives`, as far as study.json has them."""
     return {name: entry["title"] for name, entry in results.study().get(kind, {}).items()}
+
+
+def objectives_named(results: Results, names: Sequence[str]) -> str:
+    """For readings: the objectives' titles, a, b, c; or none."""
+    title = titles(results, "objectives")
+    return listed([title.get(name, name) for name in names])

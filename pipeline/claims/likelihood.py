@@ -2,8 +2,7 @@
 
 from scipy.special import ndtri
 
-from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict
-from pipeline.claims.recipe import grade
+from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, grade
 from pipeline.claims.results import Results
 
 _TABLE = "theory/maximum_likelihood.csv"

@@ -1,6 +1,6 @@
 """Claims on the test of a generator's loss, d minimal at r = 1: W8a (it suffices), W8b (its own examples)."""
 
-from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed, titles
+from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, objectives_named
 from pipeline.claims.results import Results
 
 _TABLE = "theory/minimum_test.csv"
@@ -13,11 +13,6 @@ def _column(results: Results, column: str) -> dict[str, float]:
 
 def _passing(results: Results, column: str, allowance: float) -> list[str]:
     return [name for name, value in _column(results, column).items() if value >= -allowance]
-
-
-def _named(results: Results, names: list[str]) -> str:
-    title = titles(results, "objectives")
-    return listed([title.get(name, name) for name in names])
 
 
 def _suffices(results: Results, limit: Thresholds) -> Finding:
@@ -50,8 +45,8 @@ def _suffices(results: Results, limit: Thresholds) -> Finding:
         f"Of {len(excess)} objectives {len(literal)} pass the test as written; of these {len(refuting)} "
         f"fail it normalised or have a pair of densities below q = p. {len(normalised)} pass it normalised, "
         f"which says that no q is better than p and not that training arrives there: d is constant for "
-        f"{_named(results, flat)}, and the critic held fixed drives some samples from the data under "
-        f"{_named(results, repelled)}.",
+        f"{objectives_named(results, flat)}, and the critic held fixed drives some samples from the data under "
+        f"{objectives_named(results, repelled)}.",
     )
 
 
@@ -80,8 +75,8 @@ def _recognises(results: Results, limit: Thresholds) -> Finding:
         outcome = {True: "passes", False: "fails"}
         same = (
             " A constant in beta moves no gradient and adds a multiple of r to d: "
-            f"{_named(results, [first])} (d = r log r) {outcome[first in literal]} as written and "
-            f"{_named(results, [second])} (1 + r log r - r, the same divergence) "
+            f"{objectives_named(results, [first])} (d = r log r) {outcome[first in literal]} as written and "
+            f"{objectives_named(results, [second])} (1 + r log r - r, the same divergence) "
             f"{outcome[second in literal]}."
         )
     return Finding(
@@ -96,7 +91,7 @@ def _recognises(results: Results, limit: Thresholds) -> Finding:
             *(Evidence(f"slope_at_1_{name}", slope[name], "loss") for name in examples),
         ],
         f"As written the test refuses {len(refused)} of its {len(examples)} examples although q = p is their "
-        f"minimum ({_named(results, refused)}; of these {len(saved)} pass by the rule's other half, d "
+        f"minimum ({objectives_named(results, refused)}; of these {len(saved)} pass by the rule's other half, d "
         f"convex), and {len(set(normalised) - set(literal))} of the {len(normalised)} objectives of the "
         f"catalogue for which it is.{same}",
     )

@@ -5,14 +5,9 @@ from itertools import product
 
 from scipy.special import ndtri
 
-from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, titles
+from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, grade, titles
 from pipeline.claims.results import Results
 from pipeline.statistics import CONFIDENCE
-
-
-def grade(largest: float, allowed: float, refuted: float) -> Verdict:
-    """Supported up to `allowed`, contradicted above `refuted`, inconclusive between."""
-    return "supported" if largest <= allowed else "contradicted" if largest > refuted else "inconclusive"
 
 
 def _optimal_output(results: Results, limit: Thresholds) -> Finding:
