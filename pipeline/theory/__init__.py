@@ -18,9 +18,10 @@
 The normals of the first three rows have standard deviation 1, so a distance counts standard deviations.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pipeline.errors import unknown
 from pipeline.objectives import Objective, load_objectives, objective_from_spec
 from pipeline.theory import (
     distance,
@@ -43,37 +44,77 @@ RANDOM_SEED = 20200203
 _DIGITS = {"generator_gradient": 6, "mixture_fit": 7}
 
 
-def run(root: Path) -> list[Path]:
-    """Write every table; byte-identical from run to run. Raises UserError for a faulty objectives.yaml."""
-    objectives = load_objectives(root / "objectives.yaml")
-    tables = all_tables(objectives)
-    return [write_table(root, name, columns, _DIGITS.get(name, DIGITS)) for name, columns in tables]
+Table = tuple[str, Mapping[str, Sequence[object]]]  # name, columns
+Catalogue = Mapping[str, Objective]
 
 
-def all_tables(objectives: Mapping[str, Objective]) -> Iterator[tuple[str, Mapping[str, Sequence[object]]]]:
-    """(name, columns) of every table, one after another.
-
-    Raises UserError where the catalogue lacks an objective that a claim names.
-    """
+def _distance(objectives: Catalogue) -> Iterator[Table]:
     yield "distance", distance.normals_table()
     yield "uniforms", distance.uniforms_table()
     yield "distance_summary", distance.summary_table()
-    yield "function_space", function_space.function_space_table()
     yield "generator_gradient", optimal_critic.gradient_table(objectives)
+
+
+def _function_space(objectives: Catalogue) -> Iterator[Table]:
+    yield "function_space", function_space.function_space_table()
+
+
+def _recipe(objectives: Catalogue) -> Iterator[Table]:
     yield "optimal_output", recipe.optimal_output_table(objectives)
     yield "random_pairs", recipe.random_pairs_table(random_objectives(RANDOM_PAIRS))
     yield "critic_optimum", recipe.critic_optimum_table(objectives)
     yield "same_game", same_game.same_game_table(objectives)
     yield "label_swap", same_game.label_swap_table(objectives)
     yield "minimum_test", minimum.minimum_test_table(objectives)
+
+
+def _f_family(objectives: Catalogue) -> Iterator[Table]:
     yield "total_variation", f_family.total_variation_table(objectives)
     yield "conjugates", f_family.conjugates_table(objectives)
     yield "as_f_gan", f_family.as_f_gan_table(objectives)
     yield "kl_from_ratio", f_family.kl_from_ratio_table(objectives)
+
+
+def _f_gan_fits(objectives: Catalogue) -> Iterator[Table]:
     yield "mixture_fit", mixture_fit.mixture_fit_table(objectives)
+
+
+def _transport(objectives: Catalogue) -> Iterator[Table]:
     yield "wasserstein_dual", transport.wasserstein_dual_table(objectives)
     yield "equal_ratios", transport.equal_ratios_table(objectives)
+
+
+def _maximum_likelihood(objectives: Catalogue) -> Iterator[Table]:
     yield "maximum_likelihood", maximum_likelihood.maximum_likelihood_table(objectives)
+
+
+# What `theory NAME` runs: each a function of the catalogue that yields its tables.
+EXPERIMENTS: dict[str, Callable[[Catalogue], Iterator[Table]]] = {
+    "function_space": _function_space,
+    "distance": _distance,
+    "maximum_likelihood": _maximum_likelihood,
+    "recipe": _recipe,
+    "f_family": _f_family,
+    "f_gan_fits": _f_gan_fits,
+    "transport": _transport,
+}
+
+
+def run(root: Path, name: str | None = None) -> list[Path]:
+    """Write every table, or those of the experiment `name`; byte-identical from run to run.
+
+    Raises UserError for a faulty objectives.yaml, for one that lacks an objective that a claim names, and for
+    an unknown experiment.
+    """
+    if name is not None and name not in EXPERIMENTS:
+        raise unknown("experiment", name, EXPERIMENTS, "theory")
+    objectives = load_objectives(root / "objectives.yaml")
+    return [
+        write_table(root, table, columns, _DIGITS.get(table, DIGITS))
+        for experiment, tables in EXPERIMENTS.items()
+        if name in (None, experiment)
+        for table, columns in tables(objectives)
+    ]
 
 
 def random_objectives(count: int) -> Iterator[Objective]:
