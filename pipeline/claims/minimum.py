@@ -45,8 +45,8 @@ def _suffices(results: Results, limit: Thresholds) -> Finding:
         f"Of {len(excess)} objectives {len(literal)} pass the test as written; of these {len(refuting)} "
         f"fail it normalised or have a pair of densities below q = p. {len(normalised)} pass it normalised, "
         f"which says that no q is better than p and not that training arrives there: d is constant for "
-        f"{objectives_named(results, flat)}, and the critic held fixed drives some samples from the data under "
-        f"{objectives_named(results, repelled)}.",
+        f"{objectives_named(results, flat)}, and the critic held fixed drives some samples from the data "
+        f"under {objectives_named(results, repelled)}.",
     )
 
 
@@ -91,9 +91,9 @@ def _recognises(results: Results, limit: Thresholds) -> Finding:
             *(Evidence(f"slope_at_1_{name}", slope[name], "loss") for name in examples),
         ],
         f"As written the test refuses {len(refused)} of its {len(examples)} examples although q = p is their "
-        f"minimum ({objectives_named(results, refused)}; of these {len(saved)} pass by the rule's other half, d "
-        f"convex), and {len(set(normalised) - set(literal))} of the {len(normalised)} objectives of the "
-        f"catalogue for which it is.{same}",
+        f"minimum ({objectives_named(results, refused)}; of these {len(saved)} pass by the rule's "
+        f"other half, d convex), and {len(set(normalised) - set(literal))} of the {len(normalised)} "
+        f"objectives of the catalogue for which it is.{same}",
     )
 
 

@@ -5,7 +5,7 @@ from itertools import product
 
 from scipy.special import ndtri
 
-from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, grade, titles
+from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, grade, titles
 from pipeline.claims.results import Results
 from pipeline.statistics import CONFIDENCE
 
