@@ -39,7 +39,7 @@ bench: $(READY)  ## training speed against a plain loop
 	@$(RUN) benchmarks.training
 
 clean:  ## remove what the study makes here; DVC's cache and reports/ stay
-	rm -rf plan data features runs evaluated .work .snakemake
+	rm -rf plan data features runs evaluated fresh_critics .work .snakemake
 
 # The packages, when the lock changed; then this project, editable.
 $(VENV)/.locked: requirements.lock

@@ -58,6 +58,7 @@ def stacked_plan(width: int, batch: int, seeds: int = SEEDS) -> RunPlan:
         ),
         seeds=tuple(range(seeds)),
         generator_updates=1,
+        saved_at=(1,),
         checkpoints=2,
     )
 

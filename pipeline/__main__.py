@@ -130,6 +130,17 @@ def evaluate(benchmark: BenchmarkName, variant: VariantName) -> None:
         run(benchmark, variant, ROOT)
 
 
+@app.command("fresh_critics")
+def fresh_critics(benchmark: BenchmarkName) -> None:
+    """Train new critics against saved generators, and follow the generator's gradient."""
+    from pipeline.fresh_critics import fresh_critics as run
+    from pipeline.provenance import record_stage
+
+    _one_thread()
+    with record_stage(f"fresh_critics@{benchmark}", ROOT):
+        run(benchmark, ROOT)
+
+
 @app.command()
 def aggregate() -> None:
     """Collect all runs into reports/results, with intervals over seeds."""

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import fresh_critic_tables
 from pipeline.catalogue_tables import (
     OBJECTIVE_COLUMNS,
     SLOPE_COLUMNS,
@@ -27,7 +28,7 @@ from pipeline.catalogue_tables import (
 from pipeline.config import RunPlan, StudyPlan
 from pipeline.data.files import json_bytes, write_atomic
 from pipeline.errors import UserError
-from pipeline.evaluate import GALLERY_SCHEMA, HISTORY_COLUMNS, METRIC_COLUMNS, write_csv
+from pipeline.evaluate import GALLERY_SCHEMA, HISTORY_COLUMNS, METRIC_COLUMNS
 from pipeline.metrics import floors
 from pipeline.metrics.features import load_report
 from pipeline.metrics.registry import METRICS, measured
@@ -35,6 +36,7 @@ from pipeline.metrics.streams import numpy_generator
 from pipeline.plan import EVALUATED, FEATURES, RESULTS, load_run, load_study, remove_unlisted, run_path
 from pipeline.shown import CURVE_DIGITS, curve_table, sample_rows, write_curves, write_samples
 from pipeline.statistics import Array, Interval, count_to_interval, seeds_to_interval
+from pipeline.tables import write_csv
 
 SUMMARY_COLUMNS = [
     *("benchmark", "variant", "metric", "statistic", "point", "low", "high", "median", "seeds", "diverged"),
@@ -55,6 +57,7 @@ def aggregate(root: Path) -> None:
     plans = [load_run(benchmark, variant, root) for benchmark, variant in study.runs]
     metrics, history, gallery = _read_runs(study, root)
     reference_rows = floors.references(study, root)
+    critics = fresh_critic_tables.read_fresh_critics(study, root)
 
     summary, progress, final, curves, samples = [], [], [], [], []
     for plan in plans:
@@ -76,6 +79,10 @@ def aggregate(root: Path) -> None:
     write_csv(references, columns, results / "references.csv")
     write_csv(objective_rows(content["objectives"]), OBJECTIVE_COLUMNS, results / "objectives.csv")
     write_csv(slope_rows(content["objectives"]), SLOPE_COLUMNS, results / "slopes.csv", DIGITS)
+    decays = fresh_critic_tables.seed_rows(critics)
+    write_csv(decays, fresh_critic_tables.SEED_COLUMNS, results / "fresh_critics.csv", CURVE_DIGITS)
+    course = fresh_critic_tables.course_rows(critics)
+    write_csv(course, fresh_critic_tables.COURSE_COLUMNS, results / "fresh_critics_course.csv", CURVE_DIGITS)
     write_samples(samples, results / "gallery.parquet")
     write_atomic(results / "study.json", json_bytes(content))
     write_atomic(results / "metrics.json", json_bytes(nested_summary(summary)))

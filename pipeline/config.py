@@ -177,9 +177,23 @@ class Scale(Settings):
     seeds: Positive
     generator_updates: dict[Name, Positive]
     checkpoints: Annotated[int, Field(ge=2, strict=True)]
+    fresh_critic_updates: Positive
     classifier_epochs: Positive
     bootstrap_resamples: Annotated[int, Field(ge=100, strict=True)]
     floor_repeats: Annotated[int, Field(ge=2, strict=True)]
+
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class FreshCritics(Settings):
+    """New critics trained against saved generators: which variant's, saved at which shares of its training.
+
+    Every run saves its generators there.
+    """
+
+    generator: Name
+    saved_at: Annotated[tuple[Share, ...], Field(min_length=1)]
 
 
 class Study(Settings):
@@ -192,6 +206,7 @@ class Params(Settings):
 
     scale: Name
     study: Study
+    fresh_critics: FreshCritics
     recipe: Recipe
     variants: dict[Name, Variant]
     benchmarks: dict[Name, Benchmark]
@@ -214,11 +229,36 @@ class RunPlan(Settings):
     seeds: tuple[int, ...]
     generator_updates: Positive
     checkpoints: Annotated[int, Field(ge=2)]
+    saved_at: tuple[Positive, ...]
 
     @property
     def name(self) -> str:
         """As in the stage names: BENCHMARK-VARIANT."""
         return f"{self.benchmark}-{self.variant}"
+
+
+class CriticPlan(Settings):
+    """What a fresh critic is trained with: a variant's objective and recipe, its generator aside."""
+
+    variant: Name
+    objective: Name
+    objective_spec: dict[str, Any]
+    recipe: Recipe
+
+
+class FreshCriticsPlan(Settings):
+    """The resolved experiment on one benchmark (plan/fresh_critics/BENCHMARK.json).
+
+    `generator` is the variant whose run saved its generators after `saved_at` updates.
+    """
+
+    benchmark: Name
+    generator: Name
+    setting: Setting
+    seeds: tuple[int, ...]
+    saved_at: tuple[Positive, ...]
+    critic_updates: Positive
+    critics: tuple[CriticPlan, ...]
 
 
 class BenchmarkPlan(Settings):
@@ -265,9 +305,17 @@ def _check_names(params: Params, where: str) -> None:
                 raise unknown(kind, name, known, f"{where}: study.{kind}s")
             if names.count(name) > 1:
                 raise UserError(f"{where}: study.{kind}s: {name!r} stands twice")
-    if "study" in params.study.benchmarks:
-        raise UserError(
-            f"{where}: study.benchmarks: 'study' is the name of the plan's own file; take another"
+    for own in ("study", "fresh_critics"):
+        if own in params.study.benchmarks:
+            raise UserError(
+                f"{where}: study.benchmarks: {own!r} is the name of the plan's own file; take another"
+            )
+    if params.fresh_critics.generator not in params.study.variants:
+        raise unknown(
+            "variant of the study",
+            params.fresh_critics.generator,
+            params.study.variants,
+            f"{where}: fresh_critics.generator",
         )
     for name, scale in params.scales.items():
         for benchmark in params.study.benchmarks:

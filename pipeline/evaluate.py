@@ -23,6 +23,7 @@ from pipeline.data.files import write_atomic
 from pipeline.errors import UserError
 from pipeline.metrics.judges import Judge, load_judge, measure
 from pipeline.plan import EVALUATED, RUNS, load_run, run_path
+from pipeline.tables import write_csv
 
 HISTORY_STEPS = 100
 GALLERY_POINTS = 300
@@ -147,13 +148,6 @@ def gallery_rows(plan: RunPlan, run: Run) -> list[tuple[Any, ...]]:
         if seed not in run.diverged
         for index, values in enumerate(final[i].tolist())
     ]
-
-
-def write_csv(rows: list[tuple[Any, ...]], columns: list[str], path: Path, digits: int = 9) -> None:
-    """Numbers with 9 digits, more than float32 holds; NaN as `nan`. Equal rows give equal bytes."""
-    table = pd.DataFrame(rows, columns=columns)
-    text = table.to_csv(index=False, float_format=f"%.{digits}g", na_rep="nan", lineterminator="\n")
-    write_atomic(path, text.encode())
 
 
 def write_gallery(rows: list[tuple[Any, ...]], path: Path) -> None:

@@ -131,6 +131,20 @@ class StackedMLP:
                 upstream = torch.bmm(upstream, self.parameters[2 * layer])
                 upstream = _through_activation(upstream, layers[layer + 1], self.activations[layer])
 
+    def sample_gradient_squares(self, layers: list[Tensor], upstream: Tensor) -> Tensor:
+        """The squared norm of each sample's own parameter gradient, (S, B) float64.
+
+        Given dL_i/dh_L (S, B, out) of each sample's own loss. A sample's gradient of W_l is the outer product
+        of h_{l-1} and dL_i/dz_l: its square is |h_{l-1}|^2 |dL_i/dz_l|^2, and that of b_l |dL_i/dz_l|^2.
+        """
+        total = torch.zeros(upstream.shape[:2], dtype=torch.float64, device=upstream.device)
+        for layer in range(len(self.activations) - 1, -1, -1):
+            upstream = _through_activation(upstream, layers[layer + 1], self.activations[layer])
+            total += upstream.double().square().sum(2) * (1 + layers[layer].double().square().sum(2))
+            if layer:
+                upstream = torch.bmm(upstream, self.parameters[2 * layer].mT)
+        return total
+
     def gradient_norms(self) -> Tensor:
         """Euclidean norm of each seed's whole gradient, (S,)."""
         squares = [gradient.square().sum(dim=(1, 2)) for gradient in self.gradients]
@@ -140,13 +154,21 @@ class StackedMLP:
         """Whether each seed's parameters are all finite, (S,)."""
         return torch.stack([p.isfinite().all(2).all(1) for p in self.parameters]).all(0)
 
-    def state(self, prefix: str) -> dict[str, Tensor]:
-        """By name: PREFIX.weight_1 (S, in, out), PREFIX.bias_1 (S, 1, out), PREFIX.weight_2, ..."""
-        kinds = ("weight", "bias")
+    def state(self, prefix: str, flat: Tensor | None = None) -> dict[str, Tensor]:
+        """By name: PREFIX.weight_1 (S, in, out), PREFIX.bias_1 (S, 1, out), PREFIX.weight_2, ...
+
+        Of an earlier copy of `flat`, if one is given.
+        """
+        parameters = self.parameters if flat is None else self._views(flat)
         return {
-            f"{prefix}.{kinds[index % 2]}_{index // 2 + 1}": parameter.detach().cpu().contiguous().clone()
-            for index, parameter in enumerate(self.parameters)
+            name: parameter.detach().cpu().contiguous().clone()
+            for name, parameter in zip(self.names(prefix), parameters, strict=True)
         }
+
+    def names(self, prefix: str) -> list[str]:
+        """The names of `state`, in the order of `parameters`."""
+        kinds = ("weight", "bias")
+        return [f"{prefix}.{kinds[index % 2]}_{index // 2 + 1}" for index in range(len(self.shapes))]
 
 
 class Adam:

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from pipeline.config import RunPlan, StudyPlan
+from pipeline.config import FreshCriticsPlan, RunPlan, StudyPlan
 from pipeline.errors import unknown
 from pipeline.settings import read_model
 
@@ -12,6 +12,7 @@ DATA = "data"
 FEATURES = "features"
 RUNS = "runs"
 EVALUATED = "evaluated"
+FRESH_CRITICS = "fresh_critics"
 RESULTS = "reports/results"
 FIGURES = "reports/figures"
 WORK = ".work"
@@ -37,7 +38,7 @@ def remove_unlisted(study: StudyPlan, root: Path) -> None:
     for folder in sorted((root / EVALUATED).glob("*/*")):
         if folder.is_dir() and (folder.parent.name, folder.name) not in study.runs:
             shutil.rmtree(folder)
-    for kind in (EVALUATED, DATA, FEATURES):
+    for kind in (EVALUATED, DATA, FEATURES, FRESH_CRITICS):
         for folder in sorted((root / kind).glob("*")):
             if folder.is_dir() and folder.name not in study.benchmarks:
                 shutil.rmtree(folder)
@@ -52,3 +53,11 @@ def load_run(benchmark: str, variant: str, root: Path) -> RunPlan:
             raise unknown("benchmark", benchmark, study.benchmarks, str(root / PLAN))
         raise unknown("variant", variant, study.variants, str(root / PLAN))
     return read_model(RunPlan, path)
+
+
+def load_fresh_critics(benchmark: str, root: Path) -> FreshCriticsPlan:
+    """plan/fresh_critics/BENCHMARK.json. Raises UserError naming the nearest known benchmark."""
+    path = root / PLAN / FRESH_CRITICS / f"{benchmark}.json"
+    if not path.exists():
+        raise unknown("benchmark", benchmark, load_study(root).benchmarks, str(root / PLAN))
+    return read_model(FreshCriticsPlan, path)

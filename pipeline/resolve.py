@@ -12,6 +12,8 @@ from pipeline.config import (
     OBJECTIVES,
     PARAMS,
     BenchmarkPlan,
+    CriticPlan,
+    FreshCriticsPlan,
     Params,
     Recipe,
     RunPlan,
@@ -20,7 +22,7 @@ from pipeline.config import (
 )
 from pipeline.errors import UserError, unknown
 from pipeline.objectives import Objective, load_objectives, objective_from_spec, with_parameters
-from pipeline.plan import PLAN
+from pipeline.plan import FRESH_CRITICS, PLAN
 from pipeline.settings import write_model
 
 
@@ -43,9 +45,41 @@ def resolve(params: Params, objectives: Mapping[str, Objective], where: str = PA
             seeds=tuple(range(scale.seeds)),
             generator_updates=scale.generator_updates[benchmark],
             checkpoints=scale.checkpoints,
+            saved_at=_saved_at(params, benchmark),
         )
         for benchmark in params.study.benchmarks
         for variant, (objective, recipe) in chosen.items()
+    ]
+
+
+def _saved_at(params: Params, benchmark: str) -> tuple[int, ...]:
+    """The generator updates after which runs save their generators, in order."""
+    updates = params.scales[params.scale].generator_updates[benchmark]
+    return tuple(sorted({max(1, round(share * updates)) for share in params.fresh_critics.saved_at}))
+
+
+def fresh_critics(params: Params, plans: list[RunPlan]) -> list[FreshCriticsPlan]:
+    """The experiment on every benchmark: a critic for each variant, against one variant's generators."""
+    return [
+        FreshCriticsPlan(
+            benchmark=benchmark,
+            generator=params.fresh_critics.generator,
+            setting=params.benchmarks[benchmark].setting,
+            seeds=own[0].seeds,
+            saved_at=own[0].saved_at,
+            critic_updates=params.scales[params.scale].fresh_critic_updates,
+            critics=tuple(
+                CriticPlan(
+                    variant=plan.variant,
+                    objective=plan.objective,
+                    objective_spec=plan.objective_spec,
+                    recipe=plan.recipe,
+                )
+                for plan in own
+            ),
+        )
+        for benchmark in params.study.benchmarks
+        for own in [[plan for plan in plans if plan.benchmark == benchmark]]
     ]
 
 
@@ -71,7 +105,8 @@ def _variant(
 
 
 def write_plan(root: Path) -> list[RunPlan]:
-    """Write plan/study.json, plan/BENCHMARK.json and plan/BENCHMARK/VARIANT.json; nothing on an error."""
+    """Write plan/study.json, plan/BENCHMARK.json, plan/BENCHMARK/VARIANT.json and
+    plan/fresh_critics/BENCHMARK.json; nothing on an error."""
     params = load_params(root / PARAMS)
     plans = resolve(params, load_objectives(root / OBJECTIVES))
     study = StudyPlan(
@@ -91,4 +126,6 @@ def write_plan(root: Path) -> list[RunPlan]:
         )
     for plan in plans:
         write_model(plan, root / PLAN / plan.benchmark / f"{plan.variant}.json")
+    for experiment in fresh_critics(params, plans):
+        write_model(experiment, root / PLAN / FRESH_CRITICS / f"{experiment.benchmark}.json")
     return plans

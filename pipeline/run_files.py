@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -11,8 +12,10 @@ from torch import Tensor
 from pipeline.config import DigitsData, RunPlan
 from pipeline.data.files import json_bytes, write_atomic
 from pipeline.data.images import to_uint8
+from pipeline.errors import UserError
 from pipeline.networks import StackedMLP
 
+GENERATORS = "generators.safetensors"
 # Per seed, at the update before the step they are logged at. critic_loss is without the penalty;
 # value_estimate = -critic_loss - its value at p = q: what the batch says of the divergence that the critic
 # maximises (of an integral probability metric: times the critic's Lipschitz constant).
@@ -31,7 +34,8 @@ class Trained:
     """A finished run. The stack holds the plan's seeds first; a lone seed is there twice.
 
     logged: (generator updates done, (Q, S)) per logged step; samples: (generator updates done, (S, N, D)) per
-    checkpoint; diverged: {seed: updates with finite losses}.
+    checkpoint; saved: (generator updates done, the generators' flat buffer) at the plan's `saved_at`;
+    diverged: {seed: updates with finite losses}.
     """
 
     plan: RunPlan
@@ -39,17 +43,20 @@ class Trained:
     critic: StackedMLP
     logged: list[tuple[int, Tensor]]
     samples: list[tuple[int, Tensor]]
+    saved: list[tuple[int, Tensor]]
     diverged: dict[int, int]
     device: str
 
 
 def write_run(run: Trained, folder: Path, route: str) -> None:
-    """weights.safetensors, history.parquet, samples.safetensors (samples, steps) and meta.json."""
+    """weights.safetensors, generators.safetensors, history.parquet, samples.safetensors (samples, steps) and
+    meta.json."""
     plan, count = run.plan, len(run.plan.seeds)
     folder.mkdir(parents=True, exist_ok=True)
     weights = run.generator.state("generator") | run.critic.state("critic")
     weights = {name: tensor[:count].contiguous() for name, tensor in weights.items()}
     write_atomic(folder / "weights.safetensors", safetensors.torch.save(weights))
+    write_atomic(folder / GENERATORS, safetensors.torch.save(_saved_generators(run, count)))
     history(run).to_parquet(folder / "history.parquet", index=False)
     samples = torch.stack([fakes[:count] for _, fakes in run.samples])
     if isinstance(plan.setting.data, DigitsData):
@@ -72,6 +79,36 @@ def write_run(run: Trained, folder: Path, route: str) -> None:
         },
     }
     write_atomic(folder / "meta.json", json_bytes(meta))
+
+
+def _saved_generators(run: Trained, count: int) -> dict[str, Tensor]:
+    """generator.weight_1 (T, S, in, out) and so on, at the T updates of `steps`."""
+    states = [run.generator.state("generator", flat) for _, flat in run.saved]
+    stacked = {name: torch.stack([state[name][:count] for state in states]) for name in states[0]}
+    return stacked | {"steps": torch.tensor([step for step, _ in run.saved])}
+
+
+def load_generators(
+    folder: Path, generator: StackedMLP, saved_at: tuple[int, ...], seeds: int, again: str
+) -> None:
+    """Fill a stack of T * S generators: all seeds of the first of `saved_at` (T,), all of the second, ...
+
+    Raises UserError when the file is missing, corrupt, or of other networks or seeds.
+    """
+    path = folder / GENERATORS
+    try:
+        tensors = safetensors.torch.load(path.read_bytes())
+        if tensors["steps"].tolist() != list(saved_at):
+            raise ValueError(f"saved after {tensors['steps'].tolist()} updates, not {list(saved_at)}")
+        for name, parameter in zip(generator.names("generator"), generator.parameters, strict=True):
+            if tensors[name].shape[1] != seeds:
+                raise ValueError(f"{tensors[name].shape[1]} seeds, not {seeds}")
+            parameter.copy_(tensors[name].flatten(0, 1))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {again}") from None
+    except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not the generators of this study ({reason}); {again}") from None
 
 
 def history(run: Trained) -> pd.DataFrame:

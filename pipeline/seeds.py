@@ -9,7 +9,18 @@ import numpy as np
 import torch
 
 Purpose = Literal[
-    "generator_weights", "critic_weights", "data", "latent", "penalty", "evaluation", "features"
+    "generator_weights",
+    "critic_weights",
+    "data",
+    "latent",
+    "penalty",
+    "evaluation",
+    "features",
+    "fresh_critic_weights",
+    "fresh_critic_data",
+    "fresh_critic_latent",
+    "fresh_critic_penalty",
+    "fresh_critic_evaluation",
 ]
 
 

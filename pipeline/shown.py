@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import DigitsData, RunPlan
 from pipeline.data.files import write_atomic
-from pipeline.evaluate import write_csv
+from pipeline.tables import write_csv
 
 CURVE_KEYS = ["benchmark", "variant", "step", "seeds"]
 BAND = ("", "_q25", "_q75")  # columns of a logged quantity: its median has the quantity's own name

@@ -7,9 +7,7 @@ A paired objective sets the i-th fake against the i-th real sample of the last c
 A seed whose losses or parameters stop being finite is recorded as diverged, with its step; the others go on.
 """
 
-import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,22 +16,20 @@ from torch import Tensor
 
 from pipeline.backend import choose_device, prepare_cpu
 from pipeline.checkpoint import digest, load_checkpoint, save_checkpoint
-from pipeline.config import DigitsData, GradientPenalty, RunPlan
-from pipeline.data.files import write_atomic
-from pipeline.data.images import load_images, to_unit
-from pipeline.data.mixtures import load_mixture
+from pipeline.config import GradientPenalty, RunPlan
+from pipeline.data.sampling import RealSampler, real_sampler
 from pipeline.networks import Adam, StackedMLP
 from pipeline.objectives import Objective, objective_from_spec
-from pipeline.penalties import add_penalty_gradient, clip_weights, penalty_points
+from pipeline.penalties import clip_weights
 from pipeline.plan import DATA, RUNS, WORK, load_run, run_path
+from pipeline.progress import Progress, progress_file
 from pipeline.run_files import Trained, write_run
 from pipeline.seeds import stream, streams
+from pipeline.updates import critic_gradient, generator_slope
 
 BLOCK = 32  # generator updates whose random numbers are drawn at once
 LOGGED_STEPS = 100
 CHECKPOINT_SECONDS = 30.0
-RealSampler = Callable[[int, torch.Generator], Tensor]  # (count, generator) -> (count, D) float32
-Progress = Callable[[int, int], None]  # (updates done, updates in all)
 
 
 def train(benchmark: str, variant: str, root: Path) -> None:
@@ -44,12 +40,12 @@ def train(benchmark: str, variant: str, root: Path) -> None:
     """
     plan = load_run(benchmark, variant, root)
     device = choose_device()
-    sampler, dimensions = _real_sampler(plan, root / DATA / benchmark)
+    sampler, dimensions = real_sampler(plan.setting, root / DATA / benchmark)
     checkpoint = root / WORK / "checkpoints" / f"{plan.name}.checkpoint"
     training = Training(plan, sampler, dimensions, device)
     smallest = min(training.generator.smallest_layer, training.critic.smallest_layer)
     route = prepare_cpu(plan.recipe.batch * smallest)
-    training.run(checkpoint, _progress_file(root / WORK / "progress" / f"train@{plan.name}.json"))
+    training.run(checkpoint, progress_file(root / WORK / "progress" / f"train@{plan.name}.json"))
     write_run(training.trained(), run_path(root, RUNS, benchmark, variant), route)
     checkpoint.unlink(missing_ok=True)
 
@@ -75,7 +71,6 @@ class Training:
     ) -> None:
         self.plan, self.sampler, self.dimensions, self.device = plan, sampler, dimensions, device
         self.objective: Objective = objective_from_spec(plan.objective, plan.objective_spec)
-        self.needs_distance = self.objective.needs_distance  # asked once: it is read off the formulas
         # A stack of one takes another matrix product, with other rounding: a lone seed trains twice.
         self.stack = plan.seeds if len(plan.seeds) > 1 else plan.seeds * 2
         setting, recipe = plan.setting, plan.recipe
@@ -107,6 +102,7 @@ class Training:
         self.finite = torch.ones(len(self.stack), dtype=torch.bool, device=device)
         self.logged: list[tuple[int, Tensor]] = []  # (generator updates done, (Q, S))
         self.samples: list[tuple[int, Tensor]] = []  # (generator updates done, (S, N, D))
+        self.saved: list[tuple[int, Tensor]] = []  # (generator updates done, the generators' flat buffer)
 
     def run(self, checkpoint: Path | None = None, progress: Progress = lambda done, total: None) -> None:
         """Train to the end of the plan, resuming from `checkpoint` if it holds an earlier part."""
@@ -133,6 +129,8 @@ class Training:
                     self.logged.append((self.updates, record))
                 if self.updates in sample_at:
                     self.samples.append((self.updates, self._sample()))
+                if self.updates in self.plan.saved_at:
+                    self.saved.append((self.updates, self.generator.flat.detach().clone()))
         progress(total, total)
 
     def step(self, block: Block, index: int, logging: bool) -> Tensor | None:
@@ -142,12 +140,15 @@ class Training:
             real, latent = block.real[index, critic_step], block.latent[index, critic_step]
             generator_layers = self.generator.layers(latent)
             mix = block.mix[index, critic_step] if block.mix is not None else None
-            critic_loss, penalty = self._critic_update(real, generator_layers[-1], mix)
+            critic_loss, penalty = critic_gradient(
+                self.objective, recipe.penalty, self.critic, real, generator_layers[-1], mix
+            )
             critic_norm = self._optimise(self.critic, self.critic_optimiser, logging)
             clip_weights(recipe.penalty, self.critic)
         if recipe.latents == "fresh":
             generator_layers = self.generator.layers(block.latent[index, -1])
-        generator_loss = self._generator_update(generator_layers, real)
+        generator_loss, slope = generator_slope(self.objective, self.critic, generator_layers[-1], real)
+        self.generator.backward(generator_layers, slope)
         generator_norm = self._optimise(self.generator, self.generator_optimiser, logging)
 
         self.finite &= torch.isfinite(critic_loss + generator_loss)
@@ -159,33 +160,6 @@ class Training:
             penalty = torch.zeros_like(critic_loss)
         rows = (critic_loss, generator_loss, generator_norm, critic_norm, value, penalty)
         return torch.stack(rows).cpu().double()
-
-    def _critic_update(self, real: Tensor, fake: Tensor, mix: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Fill the critic's gradients from one pass over real and fake; (loss, penalty), each (S,)."""
-        penalty = self.plan.recipe.penalty
-        layers = self.critic.layers(torch.cat([real, fake], 1))
-        v = layers[-1].squeeze(-1).requires_grad_()
-        distance = distances(real, fake) if self.needs_distance else None
-        loss = self.objective.critic_loss(v[:, : real.shape[1]], v[:, real.shape[1] :], distance)
-        (slope,) = torch.autograd.grad(loss.sum(), v)
-        self.critic.backward(layers, slope.unsqueeze(-1))
-        points = penalty_points(penalty, real, fake, mix)
-        added = None if points is None else add_penalty_gradient(penalty, self.critic, points)
-        return loss.detach(), added
-
-    def _generator_update(self, generator_layers: list[Tensor], real: Tensor) -> Tensor:
-        """Fill the generator's gradients through the critic, whose own are not needed; the loss (S,).
-
-        A paired objective compares with the updated critic's outputs on `real`, constants to the generator.
-        """
-        v_real = self.critic.layers(real)[-1].squeeze(-1) if self.objective.is_paired else None
-        layers = self.critic.layers(generator_layers[-1])
-        v = layers[-1].squeeze(-1).requires_grad_()
-        loss = self.objective.generator_loss(v, v_real)
-        (slope,) = torch.autograd.grad(loss.sum(), v)
-        slope = self.critic.backward(layers, slope.unsqueeze(-1), parameters=False, inputs=True)
-        self.generator.backward(generator_layers, slope)
-        return loss.detach()
 
     @staticmethod
     def _optimise(network: StackedMLP, optimiser: Adam, logging: bool) -> Tensor:
@@ -202,6 +176,7 @@ class Training:
             self.critic,
             self.logged,
             self.samples,
+            self.saved,
             self.diverged(),
             str(self.device),
         )
@@ -256,9 +231,11 @@ class Training:
             "critic": self.critic.flat,
             "logged_steps": torch.tensor([step for step, _ in self.logged], dtype=torch.int64),
             "sample_steps": torch.tensor([step for step, _ in self.samples], dtype=torch.int64),
+            "saved_steps": torch.tensor([step for step, _ in self.saved], dtype=torch.int64),
         }
         tensors |= {f"logged.{i}": record for i, (_, record) in enumerate(self.logged)}
         tensors |= {f"samples.{i}": fakes for i, (_, fakes) in enumerate(self.samples)}
+        tensors |= {f"saved.{i}": flat for i, (_, flat) in enumerate(self.saved)}
         for name, optimiser in self._optimisers().items():
             tensors |= {f"{name}.{key}": value for key, value in optimiser.state.items()}
         for name, generators in self._random_streams().items():
@@ -275,6 +252,9 @@ class Training:
         self.critic.flat.copy_(tensors["critic"])
         self.logged = [(int(s), tensors[f"logged.{i}"]) for i, s in enumerate(tensors["logged_steps"])]
         self.samples = [(int(s), tensors[f"samples.{i}"]) for i, s in enumerate(tensors["sample_steps"])]
+        self.saved = [
+            (int(s), tensors[f"saved.{i}"].to(self.device)) for i, s in enumerate(tensors["saved_steps"])
+        ]
         for name, optimiser in self._optimisers().items():
             for key, value in optimiser.state.items():
                 value.copy_(tensors[f"{name}.{key}"])
@@ -291,34 +271,3 @@ class Training:
             "latent_streams": self.latent_streams,
             "penalty_streams": self.penalty_streams,
         }
-
-
-def distances(real: Tensor, fake: Tensor) -> Tensor:
-    """|x_real - x_fake| of the i-th real and the i-th fake sample: (S, B, D) twice -> (S, B)."""
-    distance: Tensor = torch.linalg.vector_norm(real - fake, dim=2)
-    return distance
-
-
-def _real_sampler(plan: RunPlan, folder: Path) -> tuple[RealSampler, int]:
-    """(sampler of real data, D): fresh points of a mixture, or training images drawn with replacement."""
-    if isinstance(plan.setting.data, DigitsData):
-        images = to_unit(load_images(folder).train_images)
-
-        def draw(count: int, generator: torch.Generator) -> Tensor:
-            return images[torch.randint(len(images), (count,), generator=generator)]
-
-        return draw, images.shape[1]
-    return load_mixture(folder).sample, 2
-
-
-def _progress_file(path: Path) -> Progress:
-    """Write {"done", "total"} for whoever shows progress, at most twice a second."""
-    last = 0.0
-
-    def write(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > 0.5 or done == total:
-            last = time.monotonic()
-            write_atomic(path, json.dumps({"done": done, "total": total}).encode())
-
-    return write

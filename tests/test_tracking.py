@@ -92,6 +92,7 @@ def plan_of(name: str, variant: str, seeds: int) -> RunPlan:
         seeds=tuple(range(seeds)),
         generator_updates=UPDATES,
         checkpoints=3,
+        saved_at=(UPDATES,),
     )
 
 

@@ -33,6 +33,7 @@ from pipeline.objectives.catalogue import read_entries
 from pipeline.penalties import add_penalty_gradient, clip_weights, penalty_points
 from pipeline.run_files import QUANTITIES, history, write_run
 from pipeline.training import Training
+from pipeline.updates import critic_gradient, generator_slope
 
 ROOT = Path(__file__).parents[1]
 PAIRED = ("gan_qp", "relativistic", "relativistic_average")
@@ -70,6 +71,7 @@ def plan(
             "seeds": seeds,
             "generator_updates": updates,
             "checkpoints": 2,
+            "saved_at": (2, updates),
             "recipe": base.recipe.model_copy(update=recipe),
             "setting": base.setting.model_copy(update={"evaluation_samples": 100}),
         }
@@ -266,8 +268,12 @@ def test_paired_gradients_are_autograds_of_the_definition(name: str) -> None:
         setattr(training, player, exact)
     real, latent = torch.randn(2, 2, 64, 2, dtype=torch.float64, generator=generator)
     generator_layers = training.generator.layers(latent)
-    critic_loss, _ = training._critic_update(real, generator_layers[-1], None)
-    generator_loss = training._generator_update(generator_layers, real)
+    penalty = run.recipe.penalty
+    critic_loss, _ = critic_gradient(
+        training.objective, penalty, training.critic, real, generator_layers[-1], None
+    )
+    generator_loss, slope = generator_slope(training.objective, training.critic, generator_layers[-1], real)
+    training.generator.backward(generator_layers, slope)
 
     leaves = [p.detach().requires_grad_() for p in training.critic.parameters]
     own = [p.detach().requires_grad_() for p in training.generator.parameters]

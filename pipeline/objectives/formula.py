@@ -11,7 +11,6 @@ The language (what it does not hold cannot be written)::
 Every text either parses or raises `UserError`; limits on length, depth and the size of numbers keep it fast.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -249,8 +248,3 @@ def _bits(value: sp.Expr) -> int:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 24 else text[:21] + "...")
-
-
-def format_number(value: float) -> str:
-    """A number for messages: six digits, and whole numbers without a point."""
-    return f"{value:.6g}" if math.isfinite(value) else str(value)

@@ -38,6 +38,9 @@ class Objective:
         formulas: the mathematics.
         where: the file, for messages.
 
+    Derived: `real_is_high`, whether the critic is high on real data; `equilibrium_value`, its value at p = q;
+    `needs_distance`, whether its loss takes the pairs' distance; `checks`, what was checked.
+
     Raises:
         UserError: a check fails; names the objective, the condition, the number and the offending r, t or v.
     """
@@ -51,6 +54,7 @@ class Objective:
     where: str = ""
     real_is_high: bool = field(init=False)
     equilibrium_value: float = field(init=False)
+    needs_distance: bool = field(init=False)
     checks: tuple[Check, ...] = field(init=False)
     _functions: Mapping[str, Lowered] = field(init=False)
 
@@ -65,6 +69,7 @@ class Objective:
             "checks": tuple(passed),
             "real_is_high": real_is_high(self.formulas),
             "equilibrium_value": float(self.formulas.equilibrium_value),
+            "needs_distance": self.formulas.needs_distance,
             "_functions": _lowered(self.formulas),
         }
         for attribute, value in derived.items():
@@ -130,11 +135,6 @@ class Objective:
     def needs_lipschitz(self) -> bool:
         """Whether it is a distance over Lipschitz critics only."""
         return self.formulas.needs_lipschitz
-
-    @property
-    def needs_distance(self) -> bool:
-        """Whether the critic's loss takes the pairs' distance."""
-        return bool(self.formulas.phi.has(DISTANCE))
 
     def _paired_mean(self, player: str, v_real: Tensor, v_fake: Tensor, distance: Tensor | None) -> Tensor:
         loss = self._functions[player]
