@@ -445,7 +445,13 @@ def test_the_run_folder_is_byte_identical(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_run(trained(plan((0, 1))).trained(), tmp_path / name, "default")
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert files == ["history.parquet", "meta.json", "samples.safetensors", "weights.safetensors"]
+    assert files == [
+        "generators.safetensors",
+        "history.parquet",
+        "meta.json",
+        "samples.safetensors",
+        "weights.safetensors",
+    ]
     for name in files:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     samples = safetensors.torch.load_file(tmp_path / "a" / "samples.safetensors")
