@@ -110,7 +110,7 @@ def gradient_curves(results: Results) -> dict[str, dict[float, float]]:
     return curves
 
 
-def _share(curve: dict[float, float], at: float) -> float:
+def share_left(curve: dict[float, float], at: float) -> float:
     """The gradient at a distance over its largest so far; 0 if it is 0 everywhere, 1 past all floats."""
     largest = max(size for distance, size in curve.items() if distance <= at)
     if largest == 0:
@@ -125,7 +125,7 @@ def _vanishing(results: Results, limit: Thresholds) -> Finding:
     for name in ("minimax", *curves):
         if at not in curves.get(name, {}):
             raise UserError(f"{results.folder / table}: no gradient of {name!r} at distance {at:g}")
-    share = {name: _share(curve, at) for name, curve in curves.items()}
+    share = {name: share_left(curve, at) for name, curve in curves.items()}
     minimax = [size for _, size in sorted(curves["minimax"].items())]
     after = minimax[minimax.index(max(minimax)) :]
     falls = all(later < earlier for earlier, later in pairwise(after))

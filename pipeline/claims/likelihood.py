@@ -1,9 +1,12 @@
-"""Claims on maximum likelihood with a GAN, judged from exact and sampled gradients: L1, L2."""
+"""Claims on maximum likelihood with a GAN, judged from exact and sampled gradients: L1, L2, L3."""
+
+from itertools import pairwise
 
 from scipy.special import ndtri
 
 from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, grade
 from pipeline.claims.results import Results
+from pipeline.errors import UserError
 
 _TABLE = "theory/maximum_likelihood.csv"
 _RELATIVE = "of the larger of 1 and the gradient"
@@ -64,7 +67,38 @@ def _needs_q_fixed(results: Results, limit: Thresholds) -> Finding:
     )
 
 
+def _few_samples_dominate(results: Results, limit: Thresholds) -> Finding:
+    table = "theory/likelihood_spread.csv"
+    distance, relative, half, needed = (
+        results.numbers(table, column)
+        for column in ("distance", "relative_sd", "half_carried_by", "samples_for_10_percent")
+    )
+    at = limit["at_distance"]
+    if at not in distance:
+        raise UserError(f"{results.folder / table}: no row at distance {at:g}")
+    place = distance.index(at)
+    rises = all(before < after for before, after in pairwise(relative[: place + 1]))
+    verdict: Verdict = "inconclusive"
+    if relative[place] < limit["contained"]:
+        verdict = "contradicted"
+    elif rises and relative[place] > limit["exploded"] and half[place] < limit["few"]:
+        verdict = "supported"
+    return Finding(
+        verdict,
+        [
+            Evidence("distance", at, "standard deviations"),
+            Evidence("relative_standard_deviation", relative[place], "of the mean gradient"),
+            Evidence("half_carried_by", half[place], "share of the samples"),
+            Evidence("samples_for_10_percent", needed[place], "samples"),
+        ],
+        f"At distance {at:g} the standard deviation of a sample's gradient is {relative[place]:.3g} times "
+        f"its mean; {half[place]:.1e} of the samples carry half of it, and a standard error of a tenth takes "
+        f"{needed[place]:.1e} samples.",
+    )
+
+
 JUDGES = {
     "L1": Judge(_is_the_gradient_of_kl, frozenset({"exact_gap", "contradicting_gap", "confidence"})),
     "L2": Judge(_needs_q_fixed, frozenset({"exact_gap", "sizeable"})),
+    "L3": Judge(_few_samples_dominate, frozenset({"at_distance", "exploded", "few", "contained"})),
 }

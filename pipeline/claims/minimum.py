@@ -15,6 +15,11 @@ def _passing(results: Results, column: str, allowance: float) -> list[str]:
     return [name for name, value in _column(results, column).items() if value >= -allowance]
 
 
+def passing_normalised(results: Results, allowance: float) -> list[str]:
+    """The objectives whose d is nowhere below its tangent at r = 1."""
+    return _passing(results, "normalised_minimum", allowance)
+
+
 def _suffices(results: Results, limit: Thresholds) -> Finding:
     allowance = limit["allowance"]
     literal, normalised, frozen = (

@@ -132,13 +132,21 @@ def normals_table() -> dict[str, list[float]]:
     }
 
 
-def uniforms_table() -> dict[str, list[float]]:
-    """uniforms.csv: shift of U(s, 1 + s) against U(0, 1) (in widths), overlap_share, jsd_nats."""
+def uniforms_table() -> dict[str, list[object]]:
+    """uniforms.csv: one row per shift of U(s, 1 + s) against U(0, 1), in widths.
+
+    overlap_share, jsd_nats, kl_nats = reverse_kl_nats (empty where infinite: for every shift but 0),
+    total_variation, squared_hellinger, wasserstein_1 (widths).
+    """
     shifts = [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, 10.0, 15.0]
     return {
-        "shift": shifts,
+        "shift": list(shifts),
         "overlap_share": [max(0.0, 1.0 - shift) for shift in shifts],
         "jsd_nats": [jsd_of_uniforms(shift) for shift in shifts],
+        "kl_nats": [None if shift else 0.0 for shift in shifts],
+        "total_variation": [min(1.0, shift) for shift in shifts],
+        "squared_hellinger": [min(1.0, shift) for shift in shifts],
+        "wasserstein_1": list(shifts),
     }
 
 

@@ -8,6 +8,10 @@ a(x) = log p(x)/q(x), and beta = -exp(a). With the q inside a held fixed::
 because q exp(a) = p, which leaves integrals over p. If the q inside a moves along, E_q[-exp(a)] = -int p =
 -1 for every theta and the gradient is 0. KL(p, q) = log sigma + (1 + mu^2)/(2 sigma^2) - 1/2.
 
+The gradient of one sample is exp(a) a' dx/dtheta: a sample counts by p/q. Between N(0, 1) and N(d, 1) its
+relative standard deviation is sqrt(exp(d^2) - 1), and the samples below the data's median, P_q(x < 0) =
+Phi(-d) of them, carry half of the gradient (claim L3).
+
 Both are autograd's, of beta(omega(q/p)) of the objective itself: exact by the midpoint rule over z, and as
 means over samples with their standard errors. Source: Goodfellow 2016, arXiv 1701.00160, exercise 8.3.
 """
@@ -20,6 +24,7 @@ from torch import Tensor
 
 from pipeline.objectives import Objective
 from pipeline.theory.densities import Mixture, midpoint_grid
+from pipeline.theory.optimal_critic import generator_gradient
 from pipeline.theory.recipe import needed
 from pipeline.theory.tables import to_columns
 
@@ -30,6 +35,7 @@ SAMPLES = 200_000
 SEED = 20161231  # of the samples; each q has a stream of its own
 _Z, _WIDTHS = midpoint_grid(-14.0, 14.0, 1400)
 PARAMETERS = ("mean", "std")
+SPREAD_DISTANCES = 0.25 * np.arange(1, 25, dtype=np.float64)  # standard deviations
 
 
 def kl_gradient(mean: float, std: float) -> tuple[float, float]:
@@ -83,3 +89,34 @@ def maximum_likelihood_table(objectives: Mapping[str, Objective]) -> dict[str, l
             row["samples"] = SAMPLES
             rows.append(row)
     return to_columns(rows)
+
+
+def likelihood_spread_table(objectives: Mapping[str, Objective]) -> dict[str, list[object]]:
+    """likelihood_spread.csv: one row per distance of N(d, 1) from N(0, 1), in standard deviations.
+
+    gradient and gradient_sd (of a sample), by quadrature, in nats per standard deviation; relative_sd, their
+    ratio; half_carried_by, the smallest share of the samples that carries half of the gradient;
+    samples_for_10_percent, how many bring the mean's standard error to a tenth of it.
+    """
+    objective = needed(objectives, "maximum_likelihood", "L3")
+    mean, deviation = generator_gradient(objective, SPREAD_DISTANCES)
+    relative = deviation / mean
+    return {
+        "distance": SPREAD_DISTANCES.tolist(),
+        "gradient": mean.tolist(),
+        "gradient_sd": deviation.tolist(),
+        "relative_sd": relative.tolist(),
+        "half_carried_by": [_half_carried_by(objective, float(d)) for d in SPREAD_DISTANCES],
+        "samples_for_10_percent": (100 * relative**2).tolist(),
+    }
+
+
+def _half_carried_by(objective: Objective, distance: float) -> float:
+    """The share of the samples, the largest gradients first, that makes up half of the whole."""
+    z, widths = midpoint_grid(-distance - 10.0, 10.0, 20_000)
+    own = np.exp(Mixture().log_density(z)) * widths
+    gradient = sample_gradients(objective, torch.from_numpy(z), distance, 1.0, is_fixed=True)[0].abs().numpy()
+    order = np.argsort(-gradient, kind="stable")
+    carried = np.cumsum((own * gradient)[order])
+    share = np.cumsum(own[order])
+    return float(np.interp(carried[-1] / 2, carried, share))

@@ -1,0 +1,211 @@
+"""Claims on vanishing gradients that fresh critics against saved generators decide: V3b, V4, V5.
+
+A decay is log10 of the norm of the generator's gradient before the first update of a fresh critic over that
+after its last, per seed. A saved generator counts where the minimax critic tells its samples from data.
+"""
+
+import math
+from collections.abc import Iterable
+from statistics import fmean, median, stdev
+
+from scipy.stats import t as student
+
+from pipeline.claims.exact import gradient_curves, share_left
+from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed, titles
+from pipeline.claims.results import Results
+from pipeline.errors import UserError
+
+_TABLE = "fresh_critics.csv"
+_SEPARATES = "minimax"  # the critic whose accuracy says whether a saved generator counts
+Point = tuple[str, int]  # benchmark, generator updates
+Decays = dict[Point, dict[str, dict[int, float]]]  # point -> variant -> seed -> decades
+
+
+class Interval:
+    """The mean of some seeds' decays with its t interval: infinitely wide for fewer than two."""
+
+    def __init__(self, values: Iterable[float], confidence: float) -> None:
+        found = list(values)
+        self.mean = fmean(found) if found else math.nan
+        reach = math.inf
+        if len(found) > 1:
+            reach = (
+                float(student.ppf((1 + confidence) / 2, len(found) - 1)) * stdev(found) / len(found) ** 0.5
+            )
+        self.low, self.high = self.mean - reach, self.mean + reach
+
+    def evidence(self, name: str) -> Evidence:
+        """As a piece of evidence; ends that are not known are left out."""
+        ends = (self.low, self.high) if math.isfinite(self.low) else (None, None)
+        return Evidence(name, self.mean, "decades", *ends)
+
+
+def _decays(results: Results) -> Decays:
+    found: Decays = {}
+    for row in results.rows(_TABLE, "benchmark", "generator_updates", "variant", "seed", "decay_decades"):
+        point = (row["benchmark"], int(row["generator_updates"]))
+        value = results.to_number(row["decay_decades"], _TABLE, f"decay of {row['variant']}")
+        found.setdefault(point, {}).setdefault(row["variant"], {})[int(row["seed"])] = value
+    return found
+
+
+def _separated(results: Results, limit: Thresholds) -> dict[Point, float]:
+    """The saved generators that count, with the median accuracy of the minimax critic there."""
+    accuracies: dict[Point, list[float]] = {}
+    for row in results.rows(_TABLE, "variant", "accuracy"):
+        if row["variant"] == _SEPARATES:
+            point = (row["benchmark"], int(row["generator_updates"]))
+            number = results.to_number(row["accuracy"], _TABLE, f"accuracy of {_SEPARATES}")
+            accuracies.setdefault(point, []).append(number)
+    if not accuracies:
+        raise UserError(f"{results.folder / _TABLE}: no row of {_SEPARATES!r}, which V3b, V4 and V5 read")
+    return {
+        point: median(values) for point, values in accuracies.items() if median(values) >= limit["separated"]
+    }
+
+
+def _at(results: Results, points: Iterable[Point]) -> str:
+    title = {name: entry["title"] for name, entry in results.study().get("benchmarks", {}).items()}
+    return listed([f"{title.get(benchmark, benchmark)} after {updates}" for benchmark, updates in points])
+
+
+def _minimax_vanishes(results: Results, limit: Thresholds) -> Finding:
+    decays, counted = _decays(results), _separated(results, limit)
+    found = {
+        point: Interval(variants.get(_SEPARATES, {}).values(), limit["confidence"])
+        for point, variants in decays.items()
+    }
+    verdict: Verdict = "inconclusive"
+    if any(found[point].high < limit["decades"] for point in counted):
+        verdict = "contradicted"
+    elif counted and all(found[point].low > limit["decades"] for point in counted):
+        verdict = "supported"
+    evidence = [one.evidence(f"decay_{benchmark}_{updates}") for (benchmark, updates), one in found.items()]
+    others = [point for point in found if point not in counted]
+    reading = f"{_told_apart(results, counted)}; the gradient under minimax falls there by "
+    reading += listed([f"{found[point].mean:.2g}" for point in counted]) + " decades"
+    if others:
+        falls = listed([f"{found[point].mean:.2g}" for point in others])
+        reading += f" (elsewhere, {_at(results, others)} updates: {falls})"
+    return Finding(verdict, evidence, reading + ".")
+
+
+def _told_apart(results: Results, counted: Iterable[Point]) -> str:
+    where = list(counted)
+    if not where:
+        return "No saved generator is told from data"
+    return f"Told from data are the generators of {_at(results, where)} updates"
+
+
+def _exact_share(results: Results, objective: str, limit: Thresholds) -> float | None:
+    """The share of its exact gradient that is left; None without a curve, or where it is 0 throughout."""
+    curve = gradient_curves(results).get(objective, {})
+    if limit["at_distance"] not in curve or not any(curve.values()):
+        return None
+    return share_left(curve, limit["at_distance"])
+
+
+def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
+    name = "non_saturating"
+    share = _exact_share(results, name, limit)
+    if share is None:
+        raise UserError(f"{results.folder}/theory/generator_gradient.csv: no curve of {name!r}")
+    decays, counted = _decays(results), _separated(results, limit)
+    found = {point: Interval(decays[point].get(name, {}).values(), limit["confidence"]) for point in counted}
+    verdict: Verdict = "inconclusive"
+    if share < limit["vanished_below"] or any(one.low > limit["decades"] for one in found.values()):
+        verdict = "contradicted"
+    elif (
+        share > limit["alive_above"] and found and all(one.high < limit["decades"] for one in found.values())
+    ):
+        verdict = "supported"
+    spread = [_spread(results, point, name) for point in counted]
+    reading = (
+        f"At distance {limit['at_distance']:g} the exact gradient is {share:.2g} of its maximum. "
+        f"{_told_apart(results, counted)}; there it changes by "
+        f"{listed([f'{-one.mean:+.2g}' for one in found.values()])} decades, and the standard deviation of a "
+        f"sample's gradient over its mean goes from {listed([f'{first:.2g}' for first, _ in spread])} to "
+        f"{listed([f'{last:.2g}' for _, last in spread])}."
+    )
+    return Finding(
+        verdict,
+        [
+            Evidence("exact_share", share, "of its maximum up to there"),
+            *(one.evidence(f"decay_{point[0]}_{point[1]}") for point, one in found.items()),
+        ],
+        reading,
+    )
+
+
+def _spread(results: Results, point: Point, variant: str) -> tuple[float, float]:
+    """The relative deviation of a sample's gradient before and after the critic's training."""
+    table = "fresh_critics_course.csv"
+    rows = [
+        row
+        for row in results.rows(table, "benchmark", "generator_updates", "variant", "critic_updates")
+        if (row["benchmark"], int(row["generator_updates"]), row["variant"]) == (*point, variant)
+    ]
+    if not rows:
+        raise UserError(f"{results.folder / table}: no row of {variant!r} on {point[0]!r}")
+    course = sorted(rows, key=lambda row: int(row["critic_updates"]))
+    first, last = (
+        results.to_number(row["relative_deviation"], table, f"relative_deviation of {variant}")
+        for row in (course[0], course[-1])
+    )
+    return first, last
+
+
+def _theory_tells(results: Results, limit: Thresholds) -> Finding:
+    decays, counted = _decays(results), _separated(results, limit)
+    trains = results.study().get("trains", {})
+    agreeing: list[str] = []
+    against: list[str] = []
+    evidence: list[Evidence] = []
+    open_cases = 0
+    for variant, objective in trains.items():
+        share = _exact_share(results, objective, limit)
+        if share is None or limit["vanished_below"] <= share < limit["alive_above"]:
+            continue
+        seeds: dict[int, list[float]] = {}
+        for point in counted:
+            for seed, value in decays[point].get(variant, {}).items():
+                seeds.setdefault(seed, []).append(value)
+        one = Interval((fmean(values) for values in seeds.values()), limit["confidence"])
+        evidence.append(one.evidence(f"decay_{variant}"))
+        if not one.low > limit["decades"] and not one.high < limit["decades"]:
+            open_cases += 1
+            continue
+        agrees = (one.low > limit["decades"]) == (share < limit["vanished_below"])
+        (agreeing if agrees else against).append(variant)
+    decided = len(agreeing) + len(against)
+    named = titles(results, "variants")
+    verdict: Verdict = "inconclusive"
+    wasserstein = any(trains[name] == "wasserstein" for name in agreeing) and not any(
+        trains[name] == "wasserstein" for name in against
+    )
+    if decided >= limit["fewest"]:
+        if len(agreeing) <= decided / 2:
+            verdict = "contradicted"
+        elif len(agreeing) >= limit["agreement"] * decided and wasserstein:
+            verdict = "supported"
+    differ = listed([named.get(name, name) for name in against])
+    return Finding(
+        verdict,
+        [
+            Evidence("agreeing", float(len(agreeing)), "variants"),
+            Evidence("against", float(len(against)), "variants"),
+            Evidence("undecided", float(open_cases), "variants"),
+            *evidence,
+        ],
+        f"{_told_apart(results, counted)}. Of {decided} variants whose decay is decided, {len(agreeing)} do "
+        f"what their exact curve says; otherwise: {differ}. Undecided: {open_cases}.",
+    )
+
+
+_GRADIENT = frozenset({"at_distance", "alive_above", "vanished_below"})
+_TRAINED = frozenset({"separated", "decades", "confidence"})
+JUDGES = {
+    "V3b": Judge(_minimax_vanishes, _TRAINED),
+    "V4": Judge(_non_saturating_lives, _GRADIENT | _TRAINED),
+    "V5": Judge(_theory_tells, _GRADIENT | _TRAINED | {"agreement", "fewest"}),
+}
