@@ -33,7 +33,16 @@ from pipeline.metrics import floors
 from pipeline.metrics.features import load_report
 from pipeline.metrics.registry import METRICS, measured
 from pipeline.metrics.streams import numpy_generator
-from pipeline.plan import EVALUATED, FEATURES, RESULTS, load_run, load_study, remove_unlisted, run_path
+from pipeline.plan import (
+    EVALUATED,
+    FEATURES,
+    RESULTS,
+    load_fresh_critics,
+    load_run,
+    load_study,
+    remove_unlisted,
+    run_path,
+)
 from pipeline.shown import CURVE_DIGITS, curve_table, sample_rows, write_curves, write_samples
 from pipeline.statistics import Array, Interval, count_to_interval, seeds_to_interval
 from pipeline.tables import write_csv
@@ -161,6 +170,7 @@ def nested_summary(summary: list[Row]) -> dict[str, Any]:
 def study_content(study: StudyPlan, plans: list[RunPlan], root: Path) -> dict[str, Any]:
     """plan/study.json, and with it all that a reader of the results needs to know.
 
+    fresh_critics: whose generators were saved, updates of each fresh critic;
     recipes {variant: resolved recipe}; features {dataset: report}; objectives {name: derivation, its checks
     as {name: [value, where]}, all of which held, and `reported`, the conditions that an entry need not meet,
     as {name: [held, value, where]}}; trains {variant: name of its objective among those}; metrics
@@ -183,8 +193,13 @@ def study_content(study: StudyPlan, plans: list[RunPlan], root: Path) -> dict[st
             # With parameters of its own it is another objective than the entry of this title.
             facts["title"] = study.variants[plan.variant].title
         objectives[name] = facts
+    experiment = load_fresh_critics(next(iter(study.benchmarks)), root)
     return {
         **study.model_dump(mode="json"),
+        "fresh_critics": {
+            "generator": experiment.generator,
+            "critic_updates": experiment.critic_updates,
+        },
         "recipes": {plan.variant: plan.recipe.model_dump(mode="json") for plan in plans},
         "features": {name: report for name, report in reports.items() if report["classifier_sha256"]},
         "objectives": objectives,

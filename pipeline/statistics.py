@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 from scipy.stats import binomtest, bootstrap
 
 Array = npt.NDArray[np.float64]
@@ -58,6 +59,18 @@ def seeds_to_interval(values: Array, resamples: int, rng: np.random.Generator) -
     )
     low, high = result.confidence_interval
     return Interval(point, float(low), float(high))
+
+
+def mean_to_interval(values: Array, confidence: float = CONFIDENCE) -> Interval:
+    """Values (S,) of the seeds -> their mean with its t interval, for values that do not collapse."""
+    if len(values) == 0:
+        return Interval(math.nan, math.nan, math.nan)
+    point = float(np.mean(values))
+    if len(values) == 1:
+        return Interval(point, math.nan, math.nan)
+    reach = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * float(np.std(values, ddof=1))
+    reach /= math.sqrt(len(values))
+    return Interval(point, point - reach, point + reach)
 
 
 def count_to_interval(count: int, n: int) -> Interval:

@@ -6,14 +6,15 @@ after its last, per seed. A saved generator counts where the minimax critic tell
 
 import math
 from collections.abc import Iterable
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 
-from scipy.stats import t as student
+import numpy as np
 
 from pipeline.claims.exact import gradient_curves, share_left
 from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed, titles
 from pipeline.claims.results import Results
 from pipeline.errors import UserError
+from pipeline.statistics import Interval, mean_to_interval
 
 _TABLE = "fresh_critics.csv"
 _SEPARATES = "minimax"  # the critic whose accuracy says whether a saved generator counts
@@ -21,23 +22,14 @@ Point = tuple[str, int]  # benchmark, generator updates
 Decays = dict[Point, dict[str, dict[int, float]]]  # point -> variant -> seed -> decades
 
 
-class Interval:
-    """The mean of some seeds' decays with its t interval: infinitely wide for fewer than two."""
+def _mean(values: Iterable[float], limit: Thresholds) -> Interval:
+    return mean_to_interval(np.array(list(values)), limit["confidence"])
 
-    def __init__(self, values: Iterable[float], confidence: float) -> None:
-        found = list(values)
-        self.mean = fmean(found) if found else math.nan
-        reach = math.inf
-        if len(found) > 1:
-            reach = (
-                float(student.ppf((1 + confidence) / 2, len(found) - 1)) * stdev(found) / len(found) ** 0.5
-            )
-        self.low, self.high = self.mean - reach, self.mean + reach
 
-    def evidence(self, name: str) -> Evidence:
-        """As a piece of evidence; ends that are not known are left out."""
-        ends = (self.low, self.high) if math.isfinite(self.low) else (None, None)
-        return Evidence(name, self.mean, "decades", *ends)
+def _evidence(name: str, interval: Interval) -> Evidence:
+    """As a piece of evidence; an end that is not known is left out."""
+    point, low, high = (value if math.isfinite(value) else None for value in interval)
+    return Evidence(name, point, "decades", low, high)
 
 
 def _decays(results: Results) -> Decays:
@@ -71,21 +63,18 @@ def _at(results: Results, points: Iterable[Point]) -> str:
 
 def _minimax_vanishes(results: Results, limit: Thresholds) -> Finding:
     decays, counted = _decays(results), _separated(results, limit)
-    found = {
-        point: Interval(variants.get(_SEPARATES, {}).values(), limit["confidence"])
-        for point, variants in decays.items()
-    }
+    found = {point: _mean(variants.get(_SEPARATES, {}).values(), limit) for point, variants in decays.items()}
     verdict: Verdict = "inconclusive"
     if any(found[point].high < limit["decades"] for point in counted):
         verdict = "contradicted"
     elif counted and all(found[point].low > limit["decades"] for point in counted):
         verdict = "supported"
-    evidence = [one.evidence(f"decay_{benchmark}_{updates}") for (benchmark, updates), one in found.items()]
+    evidence = [_evidence(f"decay_{benchmark}_{updates}", one) for (benchmark, updates), one in found.items()]
     others = [point for point in found if point not in counted]
     reading = f"{_told_apart(results, counted)}; the gradient under minimax falls there by "
-    reading += listed([f"{found[point].mean:.2g}" for point in counted]) + " decades"
+    reading += listed([f"{found[point].point:.2g}" for point in counted]) + " decades"
     if others:
-        falls = listed([f"{found[point].mean:.2g}" for point in others])
+        falls = listed([f"{found[point].point:.2g}" for point in others])
         reading += f" (elsewhere, {_at(results, others)} updates: {falls})"
     return Finding(verdict, evidence, reading + ".")
 
@@ -111,7 +100,7 @@ def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
     if share is None:
         raise UserError(f"{results.folder}/theory/generator_gradient.csv: no curve of {name!r}")
     decays, counted = _decays(results), _separated(results, limit)
-    found = {point: Interval(decays[point].get(name, {}).values(), limit["confidence"]) for point in counted}
+    found = {point: _mean(decays[point].get(name, {}).values(), limit) for point in counted}
     verdict: Verdict = "inconclusive"
     if share < limit["vanished_below"] or any(one.low > limit["decades"] for one in found.values()):
         verdict = "contradicted"
@@ -123,7 +112,8 @@ def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
     reading = (
         f"At distance {limit['at_distance']:g} the exact gradient is {share:.2g} of its maximum. "
         f"{_told_apart(results, counted)}; there it changes by "
-        f"{listed([f'{-one.mean:+.2g}' for one in found.values()])} decades, and the standard deviation of a "
+        f"{listed([f'{-one.point:+.2g}' for one in found.values()])} decades, and the standard deviation "
+        "of a "
         f"sample's gradient over its mean goes from {listed([f'{first:.2g}' for first, _ in spread])} to "
         f"{listed([f'{last:.2g}' for _, last in spread])}."
     )
@@ -131,7 +121,7 @@ def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
         verdict,
         [
             Evidence("exact_share", share, "of its maximum up to there"),
-            *(one.evidence(f"decay_{point[0]}_{point[1]}") for point, one in found.items()),
+            *(_evidence(f"decay_{point[0]}_{point[1]}", one) for point, one in found.items()),
         ],
         reading,
     )
@@ -170,8 +160,8 @@ def _theory_tells(results: Results, limit: Thresholds) -> Finding:
         for point in counted:
             for seed, value in decays[point].get(variant, {}).items():
                 seeds.setdefault(seed, []).append(value)
-        one = Interval((fmean(values) for values in seeds.values()), limit["confidence"])
-        evidence.append(one.evidence(f"decay_{variant}"))
+        one = _mean((fmean(values) for values in seeds.values()), limit)
+        evidence.append(_evidence(f"decay_{variant}", one))
         if not one.low > limit["decades"] and not one.high < limit["decades"]:
             open_cases += 1
             continue

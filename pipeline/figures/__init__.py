@@ -11,7 +11,10 @@ from pathlib import Path
 import matplotlib as mpl
 
 from pipeline.figures.curves import generator_gradient_norms, modes_through_training
+from pipeline.figures.distances import likelihood_spread, three_panels
 from pipeline.figures.exact import distance_jsd, slope_map
+from pipeline.figures.fresh_critics import fresh_critics_course, fresh_critics_decay
+from pipeline.figures.frozen import frozen_and_total
 from pipeline.figures.intervals import intervals_digits, intervals_ring
 from pipeline.figures.samples import digits_samples, ring_samples
 from pipeline.figures.style import RC, Drawing
@@ -28,6 +31,11 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "intervals_digits": intervals_digits,
     "distance_jsd": distance_jsd,
     "slope_map": slope_map,
+    "three_panels": three_panels,
+    "likelihood_spread": likelihood_spread,
+    "frozen_and_total": frozen_and_total,
+    "fresh_critics_course": fresh_critics_course,
+    "fresh_critics_decay": fresh_critics_decay,
     "vanishing_and_collapse": vanishing_and_collapse,
 }
 

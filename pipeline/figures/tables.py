@@ -151,6 +151,21 @@ class Results:
         return set(largest.index[largest == 0])
 
     @cached_property
+    def fresh_critics(self) -> pd.DataFrame:
+        """Every seed's decay at every saved generator."""
+        return self._table(
+            "fresh_critics.csv", "benchmark generator_updates variant seed decay_decades accuracy"
+        )
+
+    @cached_property
+    def fresh_critics_course(self) -> pd.DataFrame:
+        """Median and quartiles over seeds of the norm of the generator's gradient."""
+        columns = "gradient_norm gradient_norm_low gradient_norm_high relative_deviation"
+        return self._table(
+            "fresh_critics_course.csv", f"benchmark generator_updates variant critic_updates {columns}"
+        )
+
+    @cached_property
     def references(self) -> pd.DataFrame:
         """Floors, ceilings and real against real."""
         return self._table("references.csv", "benchmark metric kind value low high")

@@ -45,7 +45,7 @@ FAMILY = (
 )
 _REACH, _CELLS = 12.0, 1200  # standard deviations around both means
 _TRUNCATED = 1e-7  # the integrand at either end, over its maximum
-_ROUNDING = 1e-13  # of a sum, over that of the sizes
+_ROUNDING = 1e-13
 _LARGEST_LOG = 600.0
 
 
@@ -98,8 +98,9 @@ def slopes(objective: Objective, log_ratio: Array) -> tuple[Array, Array]:
 
 def gradients(objective: Objective, q: Moved) -> tuple[float, float]:
     """(frozen, total), positive towards p; nan where the integral is infinite or beyond float64."""
-    frozen, total = slopes(objective, q.log_ratio)
-    return _mean(frozen, q), _mean(total, q)
+    frozen, total = (_mean(slope, q) for slope in slopes(objective, q.log_ratio))
+    # Where d is constant the two parts cancel to rounding errors.
+    return frozen, 0.0 if abs(total) < _ROUNDING * abs(frozen) else total
 
 
 def _mean(slope: Array, q: Moved) -> float:
@@ -113,9 +114,7 @@ def _mean(slope: Array, q: Moved) -> float:
     kept = integrand[inside[0] : inside[-1] + 1]
     if max(abs(kept[0]), abs(kept[-1])) > _TRUNCATED * np.abs(kept).max():
         return float("nan")
-    total = float((kept * q.widths[known]).sum())
-    # What is 0 in exact arithmetic (a d that is constant) leaves rounding errors.
-    return 0.0 if abs(total) < _ROUNDING * float(np.abs(kept).sum()) else q.towards * total
+    return q.towards * float((kept * q.widths[known]).sum())
 
 
 def unrolled(objective: Objective, q: Moved, steps: tuple[int, ...] = UNROLLED) -> list[float]:
