@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from plan_fixture import run_plan as plan
 from torch import Tensor, nn
 
-from benchmarks.training import stacked_plan
 from pipeline import checkpoint as checkpoints
 from pipeline import training as training_module
 from pipeline.backend import choose_device, prepare_cpu
@@ -54,28 +54,6 @@ def route(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def spec(name: str) -> dict[str, Any]:
     return dict(read_entries(ROOT / OBJECTIVES)[name])
-
-
-def plan(
-    seeds: tuple[int, ...],
-    updates: int = 40,
-    batch: int = 128,
-    trained_by: str = "non_saturating",
-    **recipe: object,
-) -> RunPlan:
-    base = stacked_plan(width=32, batch=batch)
-    return base.model_copy(
-        update={
-            "objective": trained_by,
-            "objective_spec": spec(trained_by),
-            "seeds": seeds,
-            "generator_updates": updates,
-            "checkpoints": 2,
-            "saved_at": (2, updates),
-            "recipe": base.recipe.model_copy(update=recipe),
-            "setting": base.setting.model_copy(update={"evaluation_samples": 100}),
-        }
-    )
 
 
 def trained(run: RunPlan) -> Training:

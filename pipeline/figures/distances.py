@@ -115,7 +115,7 @@ def _uniforms(axes: Axes, shift: float) -> None:
 
 
 def _normals(axes: Axes, distance: float) -> None:
-    x = np.linspace(-3.5, distance + 3.5, 81)
+    x = np.linspace(-3.5, distance + 3.5, 57)
     for mean, look, alpha in ((0.0, DATA, 0.35), (distance, SAMPLES, 0.0)):
         y = np.exp(-((x - mean) ** 2) / 2)
         axes.plot(x, y, color=look.colour)

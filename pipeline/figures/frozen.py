@@ -29,7 +29,7 @@ def frozen_and_total(results: Results) -> Drawing | None:
         rows = table[(table.parameter == place[0]) & (table.value == place[1])].set_index("objective")
         _panel(axes, [rows.loc[name] if name in rows.index else None for name in names])
         axes.set_title(f"({letter(index)}) " + WORDS[place[0]].format(place[1]), loc="left", fontsize=7)
-        axes.set_xlabel("gradient / total derivative")
+        axes.set_xlabel("over the total")
     first = panels[0]
     first.set_yticks(range(len(names)), [str(results.objectives[name]["title"]) for name in names])
     first.set_ylim(len(names) - 0.5, -0.6)
