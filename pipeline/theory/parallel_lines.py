@@ -112,7 +112,7 @@ def held_under(objectives: Mapping[str, Objective]) -> dict[str, list[Objective]
 
 @dataclass(frozen=True)
 class Course:
-    """theta before each update and at the end, and dL_G/dtheta at each: (updates + 1 or updates, starts, S)."""
+    """theta before each update and at the end, (updates + 1, starts, S), and dL_G/dtheta at each update."""
 
     theta: Array
     gradient: Array

@@ -1,4 +1,4 @@
-"""Normals fitted by training: the f-GAN game on the mixture of `mixture_fit`, and every fit under every f (W9).
+"""Normals fitted by training: the f-GAN game on the mixture of `mixture_fit` (W9), and all fits under all f.
 
 p is the mixture, q = N(mu, sigma^2) with samples x = mu + sigma z, and the critic t = a(v) a network of
 1-32-32-1 with tanh. Both play the variational bound, the critic up and the generator down::
