@@ -29,7 +29,8 @@ def _fits(results: Results) -> list[dict[str, Any]]:
         results,
         results.theory(
             "trained_fit",
-            "objective seeds lost_seeds mean std bound divergence_reached mean_exact std_exact divergence_exact",
+            "objective seeds lost_seeds mean std bound divergence_reached "
+            "mean_exact std_exact divergence_exact",
         ),
     )
     return to_records(table.assign(gap=1 - table.bound / table.divergence_exact))
@@ -71,7 +72,8 @@ def _lines(results: Results) -> dict[str, Any]:
         results,
         results.theory(
             "parallel_lines",
-            "objective penalty start seeds distance updates_to_arrive arrived_share stayed_share gradient_apart",
+            "objective penalty start seeds distance updates_to_arrive "
+            "arrived_share stayed_share gradient_apart",
         ),
     )
     starts = sorted(set(runs.start))

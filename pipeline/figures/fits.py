@@ -41,8 +41,8 @@ def f_gan_fits(results: Results) -> Drawing | None:
     if fits.empty:
         return None
     titles = [str(results.objectives[name]["title"]) for name in fits.objective]
-    figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
-    axes = figure.subplot_mosaic([["a", "c"], ["b", "c"]], width_ratios=(1.0, 1.25))
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    axes = figure.subplot_mosaic([["a", "c"], ["b", "c"]], width_ratios=(1.0, 1.25), height_ratios=(1.0, 1.6))
     _densities(axes["a"], fits, titles)
     _plane(axes["b"], fits)
     _heat(axes["c"], results.theory("cross_fit", "fit fitted measured divergence"), list(fits.objective))
@@ -111,7 +111,7 @@ def _plane(axes: Axes, fits: pd.DataFrame) -> None:
         side = 1 if place % 2 else -1
         axes.annotate(
             ", ".join(map(str, numbers)), (mean, std), xytext=(5 * side, 0), textcoords="offset points",
-            ha="left" if side > 0 else "right", va="center", fontsize=LABEL_SIZE + 0.4,
+            ha="left" if side > 0 else "right", va="center", fontsize=LABEL_SIZE,
         )  # fmt: skip
     axes.margins(0.12)
     axes.set(xlabel="mean", ylabel="standard deviation")

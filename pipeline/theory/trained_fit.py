@@ -14,9 +14,11 @@ independent samples; a fixed quadrature would let a network grow between its nod
 numbers. Both learning rates fall linearly to 0, or the last critic would be that of an earlier q.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import mpmath
 import numpy as np
 import torch
 from scipy.special import ndtri
@@ -24,6 +26,8 @@ from torch import Tensor
 
 from pipeline.networks import Adam, StackedMLP
 from pipeline.objectives import Objective
+from pipeline.objectives.formulas import R
+from pipeline.objectives.precise import evaluate
 from pipeline.theory.densities import Array, Mixture, midpoint_grid
 from pipeline.theory.mixture_fit import TARGET, divergence
 from pipeline.theory.side_by_side import SideBySide, TensorAdam
@@ -39,6 +43,10 @@ BETAS = (0.5, 0.9)
 START = (0.0, 1.5)  # mu, sigma: every f is finite there
 RANDOM_SEED = 20161202
 _X, _CELLS = midpoint_grid(-26.0, 30.0, 2800)  # of the bound at the end
+
+_WIDE, _WIDE_CELLS = midpoint_grid(-400.0, 400.0, 8000)  # of what has not died away on mixture_fit's interval
+_COARSE = 80  # cells between the first looks at it
+_TRUNCATED = 1e-9  # the integrand at either end, over its maximum
 
 Fits = Mapping[str, tuple[float, float]]  # objective -> mu, sigma
 
@@ -140,6 +148,31 @@ def bound_of(objective: Objective, v: Tensor, mean: float, std: float) -> float:
     return bound if np.isfinite(bound) else float("nan")
 
 
+def whole_divergence(objective: Objective, mean: float, std: float) -> float:
+    """D_f(p, N(mean, std^2)) over the whole line, in the units of f; inf where it is infinite.
+
+    Where the integrand has not died away on the interval of `mixture_fit.divergence`, which then says inf,
+    or overflows there: by mpmath, whose numbers do not overflow, from -400 to 400. Neyman's q^2/p is such
+    an integrand: as sigma nears 2, from where on it is infinite, its mass moves out without bound.
+    """
+    found = divergence(objective, mean, std)
+    formula = objective.formulas.divergence
+    if np.isfinite(found) or formula is None:
+        return found
+    log_p, log_q = TARGET.log_density(_WIDE), Mixture((mean,), (std,)).log_density(_WIDE)
+
+    def terms(places: Iterable[int]) -> list[Any]:
+        p = [mpmath.exp(log_p[place]) for place in places]
+        r = [mpmath.exp(log_q[place] - log_p[place]) for place in places]
+        return [density * evaluate(formula, R, ratio) for density, ratio in zip(p, r, strict=True)]
+
+    with mpmath.workdps(20):
+        look = terms([*range(0, len(_WIDE), _COARSE), len(_WIDE) - 1])
+        if max(abs(look[0]), abs(look[-1])) > _TRUNCATED * max(abs(term) for term in look):
+            return float("inf")
+        return float(mpmath.fsum(terms(range(len(_WIDE)))) * _WIDE_CELLS[0])
+
+
 def finite(number: float) -> float:
     """An infinite number as nan: an empty cell."""
     return number if np.isfinite(number) else float("nan")
@@ -175,7 +208,7 @@ def trained_fit_table(
     for place, (name, objective) in enumerate(with_f(objectives).items()):
         mean, std, bound = trained.mean[place], trained.std[place], trained.bound[place]
         known = np.isfinite(bound)
-        reached = [divergence(objective, m, s) for m, s in zip(mean[known], std[known], strict=True)]
+        reached = [whole_divergence(objective, m, s) for m, s in zip(mean[known], std[known], strict=True)]
         row: dict[str, object] = {"objective": name, "seeds": len(mean), "lost_seeds": int((~known).sum())}
         for column, values in (("mean", mean), ("std", std), ("bound", bound)):
             for end, share in (("", 0.5), ("_low", 0.0), ("_high", 1.0)):
@@ -183,7 +216,7 @@ def trained_fit_table(
         row["divergence_reached"] = _quantile(np.array(reached), 0.5)
         row["infinite_seeds"] = sum(not np.isfinite(value) for value in reached)
         row["mean_exact"], row["std_exact"] = exact[name]
-        row["divergence_exact"] = divergence(objective, *exact[name])
+        row["divergence_exact"] = whole_divergence(objective, *exact[name])
         rows.append(row)
     return to_columns(rows)
 
@@ -214,15 +247,15 @@ def cross_fit_table(
 
     fit (exact or trained: the medians over seeds), fitted (the f that q was fitted under), measured (the f
     of the divergence), divergence = D_measured(p, q_fitted), in the units of the f measured, by quadrature;
-    empty where it is infinite: Neyman's chi-squared where q's tails are those of a normal with
-    sigma >= 2, Pearson's and the like where they are much lighter than p's.
+    empty where it is infinite (or beyond float64): Neyman's chi-squared from sigma = 2 on, where q^2/p does
+    not die away, and Pearson's up to sigma = 1, where p^2/q does not.
     """
     rows: list[dict[str, object]] = [
         {
             "fit": kind,
             "fitted": fitted,
             "measured": name,
-            "divergence": finite(divergence(objective, mean, std)),
+            "divergence": finite(whole_divergence(objective, mean, std)),
         }
         for kind, fits in (("exact", exact), ("trained", trained))
         for fitted, (mean, std) in fits.items()
