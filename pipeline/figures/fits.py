@@ -9,7 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
-from pipeline.figures.families import LABEL_SIZE, family_panels, level
+from pipeline.figures.families import LABEL_SIZE, family_panels, level, spread
 from pipeline.figures.style import FAINT, INK, LOOKS, SOFT, WIDTH, Drawing, letter
 from pipeline.figures.tables import Results, to_records
 
@@ -62,7 +62,7 @@ def f_gan_fits(results: Results) -> Drawing | None:
         "the two that lie farthest apart are named. (b) Mean and standard deviation: exact (squares) and as "
         "trained (dots, median over seeds; bars: their range), numbered as the rows of (c). (c) Every exact "
         "fit, a row, measured under every f, a column: by how many percent its divergence exceeds the least "
-        "that a normal has; ∞ where it is infinite." + farthest
+        "that a normal has (≥10⁴: 10,000 or more, ∞: infinite)." + farthest
     )
     alt = (
         "Density curves of a mixture and of the normals fitted to it, a scatter of their means and standard "
@@ -78,7 +78,7 @@ def _densities(axes: Axes, fits: pd.DataFrame, titles: list[str]) -> None:
     for mean, std in zip(fits.mean_exact, fits.std_exact, strict=True):
         axes.plot(x, _normal(x, mean, std), color=LOOK.colour, linewidth=0.7, alpha=0.8)
     means = fits.mean_exact.to_numpy()
-    ends = ((int(means.argmin()), "right", -1.7, 0.2), (int(means.argmax()), "left", 4.0, 0.25))
+    ends = ((int(means.argmin()), "right", -1.55, 0.2), (int(means.argmax()), "left", 4.0, 0.25))
     for place, side, at, height in ends:
         mean, std = fits.mean_exact[place], fits.std_exact[place]
         axes.annotate(
@@ -106,16 +106,25 @@ def _plane(axes: Axes, fits: pd.DataFrame) -> None:
         fits.mean_exact, fits.std_exact, LOOK.marker, color=INK, markersize=3.4, markerfacecolor="none",
         markeredgewidth=0.7,
     )  # fmt: skip
-    # Left and right in turn: neighbours in height are close.
-    for place, ((mean, std), numbers) in enumerate(sorted(groups.items(), key=lambda one: one[0][1])):
-        side = 1 if place % 2 else -1
-        axes.annotate(
-            ", ".join(map(str, numbers)), (mean, std), xytext=(5 * side, 0), textcoords="offset points",
-            ha="left" if side > 0 else "right", va="center", fontsize=LABEL_SIZE,
-        )  # fmt: skip
     axes.margins(0.12)
+    _number(axes, groups)
     axes.set(xlabel="mean", ylabel="standard deviation")
     _head(axes, 1, "Exact and as trained")
+
+
+def _number(axes: Axes, groups: dict[tuple[float, float], list[int]]) -> None:
+    """The numbers of the exact fits, right of the panel, each with a line to its own."""
+    (left, right), (low, high), inches = axes.get_xlim(), axes.get_ylim(), 1.8  # of the panel, about
+    axes.set(xlim=(left, right), ylim=(low, high))
+    places = [((mean - left) / (right - left), (std - low) / (high - low)) for mean, std in groups]
+    heights = spread([up for _, up in places], 1.3 * LABEL_SIZE / 72 / inches)
+    for (along, up), numbers, height in zip(places, groups.values(), heights, strict=True):
+        axes.plot(
+            (along, 1.03), (up, height), transform=axes.transAxes, color=FAINT, linewidth=0.4, clip_on=False,
+            zorder=0,
+        )  # fmt: skip
+        words = ", ".join(map(str, numbers))
+        axes.text(1.04, height, words, transform=axes.transAxes, va="center", fontsize=LABEL_SIZE)
 
 
 def _heat(axes: Axes, cross: pd.DataFrame, names: list[str]) -> None:
