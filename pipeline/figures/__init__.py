@@ -13,6 +13,7 @@ import matplotlib as mpl
 from pipeline.figures.curves import generator_gradient_norms, modes_through_training
 from pipeline.figures.distances import likelihood_spread, three_panels
 from pipeline.figures.exact import distance_jsd, slope_map
+from pipeline.figures.fits import f_gan_fits, parallel_lines
 from pipeline.figures.fresh_critics import fresh_critics_course, fresh_critics_decay
 from pipeline.figures.frozen import frozen_and_total
 from pipeline.figures.intervals import intervals_digits, intervals_ring
@@ -37,6 +38,8 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "fresh_critics_course": fresh_critics_course,
     "fresh_critics_decay": fresh_critics_decay,
     "vanishing_and_collapse": vanishing_and_collapse,
+    "f_gan_fits": f_gan_fits,
+    "parallel_lines": parallel_lines,
 }
 
 

@@ -1,0 +1,94 @@
+"""What the paper says of fitted normals and of parallel lines, as plain JSON values."""
+
+from typing import Any
+
+import pandas as pd
+
+from pipeline.figures.tables import Results, to_records
+
+MOVED = 0.5  # of the start: who has not come half way stays apart
+
+
+def collect(results: Results) -> dict[str, Any]:
+    """{fits: [one per f], cross: {most, infinite}, lines: {...}}; NaN becomes None.
+
+    Raises UserError for a missing table or column.
+    """
+    return {"fits": _fits(results), "cross": _cross(results), "lines": _lines(results)}
+
+
+def _titled(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of objectives that the study trains, with their titles."""
+    table = table[table.objective.isin(results.objectives)]
+    return table.assign(title=[results.objectives[name]["title"] for name in table.objective])
+
+
+def _fits(results: Results) -> list[dict[str, Any]]:
+    """trained_fit.csv, and `gap`: how far the bound stays below the least divergence, as a share of it."""
+    table = _titled(
+        results,
+        results.theory(
+            "trained_fit",
+            "objective seeds lost_seeds mean std bound divergence_reached "
+            "mean_exact std_exact divergence_exact",
+        ),
+    )
+    return to_records(table.assign(gap=1 - table.bound / table.divergence_exact))
+
+
+def _cross(results: Results) -> dict[str, Any]:
+    """Of the exact fits: how many are infinite under another f, and the largest finite excess, a factor."""
+    table = results.theory("cross_fit", "fit fitted measured divergence")
+    table = table[(table.fit == "exact") & table.fitted.isin(results.objectives)]
+    table = table[table.measured.isin(results.objectives)]
+    least = table[table.fitted == table.measured].set_index("measured").divergence
+    table = table.assign(factor=table.divergence / table.measured.map(least))
+    most = to_records(table.nlargest(1, "factor"))
+    titles = {name: facts["title"] for name, facts in results.objectives.items()}
+    return {
+        "pairs": int((table.fitted != table.measured).sum()),
+        "infinite": int(table.divergence.isna().sum()),
+        "most": {
+            "fitted": titles[most[0]["fitted"]],
+            "measured": titles[most[0]["measured"]],
+            "factor": most[0]["factor"],
+        }
+        if most
+        else None,
+    }
+
+
+def _lines(results: Results) -> dict[str, Any]:
+    """Parallel lines, from the farthest start: who stays apart, arrives and stays, free and held.
+
+    jump: {title: the loss at the best critic for theta > 0} where finite and constant, infinite: titles;
+    runs: the rows of parallel_lines.csv at the farthest start, with titles; apart, arrived: titles of free
+    critics that end more than half the start away, and of which most seeds arrive.
+    """
+    exact = _titled(results, results.theory("parallel_lines_exact", "objective theta divergence gradient"))
+    away = exact[exact.theta > 0].groupby("title", sort=False)
+    lowest, highest = away.divergence.min(), away.divergence.max()
+    runs = _titled(
+        results,
+        results.theory(
+            "parallel_lines",
+            "objective penalty start seeds distance updates_to_arrive "
+            "arrived_share stayed_share gradient_apart",
+        ),
+    )
+    starts = sorted(set(runs.start))
+    runs = runs[runs.start == starts[-1]] if starts else runs
+    free = runs[runs.penalty == "none"]
+    is_apart = ~(free.distance < MOVED * free.start)
+    constant = lowest[lowest == highest]
+    return {
+        "starts": starts,
+        "seeds": int(runs.seeds.max()) if len(runs) else 0,
+        "jump": {str(title): float(value) for title, value in constant.items()},
+        "infinite": [str(title) for title in lowest.index[lowest.isna()]],
+        "linear": [str(title) for title in lowest.index[lowest < highest]],
+        "free": len(free),
+        "apart": list(free.title[is_apart]),
+        "arrived": list(free.title[free.arrived_share > MOVED]),
+        "runs": to_records(runs),
+    }
