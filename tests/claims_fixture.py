@@ -120,6 +120,20 @@ EXACT: dict[str, "Rows"] = {
         {"objective": name, "divergence": 0.3, "mean": mean, "std": std, "dual_gap": TINY}
         for name, mean, std in (("kl", 1.01, 1.83), ("pearson_chi2", 0.57, 1.93))
     ],
+    "likelihood_spread": [
+        {
+            "distance": distance,
+            "relative_sd": 10.0 ** (distance - 1),
+            "half_carried_by": 10.0**-distance,
+            "samples_for_10_percent": 1e4,
+        }
+        for distance in (1, 2, 3, 4, 5)
+    ],
+    "frozen_and_total": [
+        {"objective": name, "parameter": "std", "value": value, "frozen": frozen, "total": 1.0}
+        for name, frozen in (("non_saturating", 0.5), ("kl", 1.0))
+        for value in (0.75, 1.25)
+    ],
     "wasserstein_dual": [{"pair": "shift", "dual_gap": TINY}],
     "equal_ratios": [
         {"case": "scaled", "measure": measure, "difference": difference}
@@ -150,8 +164,17 @@ class Study:
         self.gradients = {
             "minimax": {0.1: 0.05, 1.0: 0.3, 2.0: 0.5, 9.0: 1e-5, 10.0: 1e-6},
             "wasserstein": {0.1: 1.0, 1.0: 1.0, 2.0: 1.0, 9.0: 1.0, 10.0: 1.0},
+            "non_saturating": {0.1: 0.1, 1.0: 1.0, 2.0: 2.0, 9.0: 9.0, 10.0: 10.0},
         }
         self.exact: dict[str, Rows] = copy.deepcopy(EXACT)
+        # Fresh critics: the variants' objectives, and their decay at a generator that is told from data.
+        self.trains = {"minimax": "minimax", "wgan_gp": "wasserstein", "non_saturating": "non_saturating"}
+        self.decay = {"minimax": 3.0, "wgan_gp": 0.1, "non_saturating": -0.5}
+        for number in range(9):
+            self.trains[f"made_{number}"] = "minimax" if number % 2 else "wasserstein"
+            self.decay[f"made_{number}"] = 3.0 if number % 2 else 0.1
+        self.accuracy = {("ring", 70): 1.0, ("ring", 7000): 0.9}
+        self.decay_spread = 0.2
         self.summary_rows: Rows = []  # besides those of the modes
         self.variant_settings: dict[str, dict[str, Any]] = {}
         # variant -> modes kept per seed; None = diverged
@@ -201,7 +224,22 @@ class Study:
         )
         for name, rows in self.exact.items():
             write_csv(theory / f"{name}.csv", rows)
+        self._write_fresh_critics()
         self._write_runs()
+
+    def _write_fresh_critics(self) -> None:
+        """Where the critic tells nothing apart, nothing decays."""
+        rows, course = [], []
+        for (benchmark, updates), accuracy in self.accuracy.items():
+            for variant, decay in self.decay.items():
+                key = {"benchmark": benchmark, "generator_updates": updates, "variant": variant}
+                for seed in range(self.seeds):
+                    size = decay + self.decay_spread * (seed % 2) if accuracy > 0.95 else 0.0
+                    rows.append({**key, "seed": seed, "decay_decades": size, "accuracy": accuracy})
+                for step, deviation in ((0, 1.5), (4000, 3.5)):
+                    course.append({**key, "critic_updates": step, "relative_deviation": deviation})
+        write_csv(self.folder / "fresh_critics.csv", rows)
+        write_csv(self.folder / "fresh_critics_course.csv", course)
 
     def _write_runs(self) -> None:
         metrics, summary = [], []
@@ -237,6 +275,7 @@ class Study:
         }
         study = {
             "settings": {"seeds": self.seeds},
+            "trains": self.trains,
             "benchmarks": dict.fromkeys(self.benchmarks, setting),
             "variants": {
                 name: {"objective": name, "title": name, **self.variant_settings.get(name, {})}

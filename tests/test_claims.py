@@ -23,8 +23,8 @@ __all__ = ["study"]  # the fixture
 def test_a_study_in_which_everything_holds(study: Study) -> None:
     records = study.verdicts()
     assert list(records) == [
-        *("D3", "V1", "V2", "V3a", "L1", "L2"),
-        *("W1", "W2", "W3", "W4", "W5", "W6", "W8a", "W8b", "W9", "W10", "C1a", "C1b"),
+        *("D1", "D2", "D3", "D4", "V1", "V2", "V3a", "V3b", "V4", "V5", "G1", "G2", "G3", "L1", "L2", "L3"),
+        *("W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8a", "W8b", "W9", "W10", "C1a", "C1b"),
     ]
     assert {record["verdict"] for record in records.values()} == {"supported"}
     written = json.loads((study.folder / "claims.json").read_text("utf-8"))
