@@ -4,9 +4,9 @@ claims.yaml holds what is claimed and the criterion, in words and as thresholds,
 (`declared`). Each claim has one function, registered by id with the names of its thresholds (`judging`):
 `exact` (the game's value, distances), `likelihood`, `frozen` and `minimum` (a generator's own loss), `recipe`
 (likelihood-ratio construction) and `families` (the f family and beyond) judge exact results, the latter two
-beside what trained runs say; `fresh_critics` judges critics trained against saved generators, and `trained`
-judges trained runs. `write_claims` writes claims.json there, a
-list in the order of claims.yaml::
+beside what trained runs say; `games` judges games of two numbers, `fresh_critics` critics trained against
+saved generators, and `trained` trained runs. `write_claims` writes claims.json there, a list in the order of
+claims.yaml::
 
     {id, claim, source, test, criterion, thresholds, verdict, evidence, reading, shown_in}
 
@@ -20,7 +20,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.claims import exact, families, fresh_critics, frozen, likelihood, minimum, recipe, trained
+from pipeline.claims import (
+    exact,
+    families,
+    fresh_critics,
+    frozen,
+    games,
+    likelihood,
+    minimum,
+    recipe,
+    trained,
+)
 from pipeline.claims.declared import CLAIMS, Claim, load_claims, words
 from pipeline.claims.judging import Evidence, Finding, Verdict
 from pipeline.claims.results import Results, no_file
@@ -29,7 +39,7 @@ __all__ = ["CLAIMS", "Evidence", "Finding", "Verdict", "load_claims", "write_cla
 
 REPORTS = "reports"
 RESULTS = "reports/results"
-_MODULES = (exact, fresh_critics, likelihood, recipe, frozen, minimum, families, trained)
+_MODULES = (exact, fresh_critics, games, likelihood, recipe, frozen, minimum, families, trained)
 JUDGES = {name: judge for module in _MODULES for name, judge in module.JUDGES.items()}
 
 

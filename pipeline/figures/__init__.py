@@ -16,6 +16,7 @@ from pipeline.figures.exact import distance_jsd, slope_map
 from pipeline.figures.fits import f_gan_fits, parallel_lines
 from pipeline.figures.fresh_critics import fresh_critics_course, fresh_critics_decay
 from pipeline.figures.frozen import frozen_and_total
+from pipeline.figures.games import games_bilinear, games_dirac, games_rates
 from pipeline.figures.intervals import intervals_digits, intervals_ring
 from pipeline.figures.samples import digits_samples, ring_samples
 from pipeline.figures.style import RC, Drawing
@@ -40,6 +41,9 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "vanishing_and_collapse": vanishing_and_collapse,
     "f_gan_fits": f_gan_fits,
     "parallel_lines": parallel_lines,
+    "games_bilinear": games_bilinear,
+    "games_dirac": games_dirac,
+    "games_rates": games_rates,
 }
 
 

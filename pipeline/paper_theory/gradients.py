@@ -8,7 +8,11 @@ from pipeline.figures.tables import Results
 from pipeline.statistics import mean_to_interval
 
 _SAME = 1e-6  # relative: below it two gradients are one
-_SHOWN = ("minimax", "non_saturating", "wgan_gp")  # variants whose decay the text names, if the study has them
+_SHOWN = (
+    "minimax",
+    "non_saturating",
+    "wgan_gp",
+)  # variants whose decay the text names, if the study has them
 _SPREAD_AT = (1.0, 2.0, 4.0)
 
 
@@ -104,7 +108,9 @@ def _critics(results: Results) -> dict[str, Any]:
                 "updates": int(updates),
                 "accuracy": float(accuracy.median()) if len(accuracy) else None,
                 "decays": [
-                    {"title": results.variants[name].title, **decays[name]} for name in _SHOWN if name in decays
+                    {"title": results.variants[name].title, **decays[name]}
+                    for name in _SHOWN
+                    if name in decays
                 ],
                 "fallen": sum(one["low"] is not None and one["low"] > 1 for one in decays.values()),
                 "grown": sum(one["high"] is not None and one["high"] < 0 for one in decays.values()),

@@ -18,6 +18,8 @@
 | parallel_lines_exact.csv, parallel_lines.csv, parallel_lines_course.csv | `parallel_lines` | |
 | wasserstein_dual.csv, equal_ratios.csv | `transport` | W10 |
 | maximum_likelihood.csv, likelihood_spread.csv | `maximum_likelihood` | L1, L2, L3 |
+| bilinear_flow.csv, bilinear_updates.csv, bilinear_trajectories.csv | `bilinear` | G1, G2 |
+| dirac_rates.csv, dirac_curvature.csv, dirac_trajectories.csv, dirac_fields.csv | `dirac_tables` | G3 |
 
 The normals of the first three rows have standard deviation 1, so a distance counts standard deviations.
 """
@@ -28,6 +30,8 @@ from pathlib import Path
 from pipeline.errors import unknown
 from pipeline.objectives import Objective, load_objectives, objective_from_spec
 from pipeline.theory import (
+    bilinear,
+    dirac_tables,
     distance,
     distances,
     f_family,
@@ -58,6 +62,10 @@ _DIGITS = {
     "cross_fit": 6,
     "parallel_lines": 4,
     "parallel_lines_course": 4,
+    "bilinear_trajectories": 5,
+    "dirac_rates": 5,
+    "dirac_trajectories": 4,
+    "dirac_fields": 4,
 }
 
 
@@ -123,6 +131,17 @@ def _parallel_lines(objectives: Catalogue) -> Iterator[Table]:
     yield "parallel_lines_course", parallel_lines.course_table(courses)
 
 
+def _games(objectives: Catalogue) -> Iterator[Table]:
+    yield "bilinear_flow", bilinear.flow_table()
+    yield "bilinear_updates", bilinear.updates_table()
+    yield "bilinear_trajectories", bilinear.trajectories_table()
+    yield "dirac_rates", dirac_tables.rates_table(objectives)
+    yield "dirac_curvature", dirac_tables.curvature_table(objectives)
+    trajectories, fields = dirac_tables.fields_tables(objectives)
+    yield "dirac_trajectories", trajectories
+    yield "dirac_fields", fields
+
+
 # What `theory NAME` runs: each a function of the catalogue that yields its tables.
 EXPERIMENTS: dict[str, Callable[[Catalogue], Iterator[Table]]] = {
     "function_space": _function_space,
@@ -134,6 +153,7 @@ EXPERIMENTS: dict[str, Callable[[Catalogue], Iterator[Table]]] = {
     "f_gan_fits": _f_gan_fits,
     "transport": _transport,
     "parallel_lines": _parallel_lines,
+    "games": _games,
 }
 
 
