@@ -11,11 +11,11 @@ slope and the curvature::
     g' = D phi_v + (1 - D) psi_v,    g'' = D phi_vv + (1 - D) psi_vv,    D = p/(p + q)
 
 both autograd's, of the losses that training uses. Where g'' < 0 the step is Newton's, -g'/g''; elsewhere
-(some gains are not concave in v, those of a step nowhere strictly) it goes uphill as far as it may. No step is
-longer than the cell's reach: 1 at first, doubled after a step that used all of it and went the way of the one
-before, halved when the slope changes sign. So a best output at 1e6 is reached in twenty steps, and a kink,
-where Newton's step does not exist, by bisection. Neither omega nor its inverse nor d is used; what the outputs
-say of p/(p + q) is read off afterwards by `discriminator`.
+(some gains are not concave in v, those of a step nowhere strictly) it goes uphill as far as it may. No step
+is longer than the cell's reach: 1 at first, doubled after a step that used all of it and went the way of the
+one before, halved when the slope changes sign. So a best output at 1e6 is reached in twenty steps, and a
+kink, where Newton's step does not exist, by bisection. Neither omega nor its inverse nor d is used; what the
+outputs say of p/(p + q) is read off afterwards by `discriminator`.
 
 A cell has arrived when its step is below `TOLERANCE` of 1 + |v|, which a last Newton step then squares, or
 promises less than `NEGLIGIBLE` of gain: the best output of total variation is infinite.
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.objectives import Objective
@@ -56,10 +57,11 @@ class Cells:
         """p/(p + q), the closed form."""
         return torch.sigmoid(torch.from_numpy(self.log_p - self.log_q)).numpy()
 
-    def with_mass(self, share: float) -> Array:
+    def with_mass(self, share: float) -> NDArray[np.bool_]:
         """Whether a cell's density (p + q)/2 is above `share` of the largest one."""
         density = np.logaddexp(self.log_p, self.log_q)
-        return density > density.max() + np.log(share)
+        inside: NDArray[np.bool_] = density > density.max() + np.log(share)
+        return inside
 
 
 @dataclass(frozen=True)

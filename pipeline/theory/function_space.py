@@ -88,9 +88,7 @@ def solve(
 
 def values(objective: Objective, moment: Moment, cells: Cells) -> Array:
     """What the critics of each start gain, `(starts,)`, by the losses of training."""
-    return np.array(
-        [critic_value(objective, v, cells.log_p, cells.log_q, cells.weights) for v in moment.v]
-    )
+    return np.array([critic_value(objective, v, cells.log_p, cells.log_q, cells.weights) for v in moment.v])
 
 
 def exact_jsd(p: Density, q: Density) -> float:

@@ -5,8 +5,8 @@ minimax critic's loss of the catalogue by Adam, ten seeds as one. At the end its
 
     int (p + q)/2 |D - p/(p + q)| dx,    D = 1/(1 + omega^-1(t))
 
-by quadrature. The settings were chosen before the first run and then cut once for time alone, from 3,000 updates
-of 256 samples of each density, whose errors were smaller (at most 0.016).
+by quadrature. The settings were chosen before the first run and then cut once, for time alone, from 3,000
+updates of 256 samples of each density, whose errors were smaller (at most 0.016).
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,9 +62,7 @@ def batches(p: Density, q: Density, steps: int, seeds: tuple[int, ...]) -> Itera
         yield from drawn.view(count, len(seeds), 2 * BATCH, 1).float()
 
 
-def train(
-    objective: Objective, pair: Pair, steps: int = STEPS, seeds: tuple[int, ...] = SEEDS
-) -> StackedMLP:
+def train(objective: Objective, pair: Pair, steps: int = STEPS, seeds: tuple[int, ...] = SEEDS) -> StackedMLP:
     """A critic for each seed, after `steps` updates on fresh samples of the pair."""
     network = StackedMLP(SIZES, "tanh", "linear", seeds, "critic_weights")
     adam = Adam(network, LEARNING_RATE, BETAS)
