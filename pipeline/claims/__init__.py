@@ -4,8 +4,8 @@ claims.yaml holds what is claimed and the criterion, in words and as thresholds,
 (`declared`). Each claim has one function, registered by id with the names of its thresholds (`judging`):
 `exact` (the game's value, distances), `function_space`, `likelihood`, `minimum` (the test of a generator's
 loss), `recipe` (likelihood-ratio construction) and `families` (the f family and beyond) judge exact results,
-the latter two beside what trained runs say; `trained` judges trained runs. `write_claims` writes claims.json there, a
-list in the order of claims.yaml::
+the latter two beside what trained runs say; `trained` judges trained runs. `write_claims` writes claims.json
+there, a list in the order of claims.yaml::
 
     {id, claim, source, test, criterion, thresholds, verdict, evidence, reading, shown_in}
 

@@ -112,8 +112,8 @@ def _concave(results: Results, limit: Thresholds) -> Finding:
             Evidence("starts", max(results.numbers(_CRITIC, "starts")), "starts"),
         ],
         f"Over {len(objectives)} objectives p/(p + q) and the value spread by at most {spread:.1e} over the "
-        f"starts and differ from the cells solved alone by at most {alone:.1e}; the largest second derivative under "
-        f"minimax is {curvature:.1e}{also}.",
+        f"starts and differ from the cells solved alone by at most {alone:.1e}; the largest second "
+        f"derivative under minimax is {curvature:.1e}{also}.",
     )
 
 

@@ -12,7 +12,7 @@ import matplotlib as mpl
 
 from pipeline.figures.curves import generator_gradient_norms, modes_through_training
 from pipeline.figures.exact import distance_jsd, slope_map
-from pipeline.figures.function_space import free_game, function_space
+from pipeline.figures.function_space import critic_and_game
 from pipeline.figures.intervals import intervals_digits, intervals_ring
 from pipeline.figures.samples import digits_samples, ring_samples
 from pipeline.figures.style import RC, Drawing
@@ -29,8 +29,7 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "intervals_digits": intervals_digits,
     "distance_jsd": distance_jsd,
     "slope_map": slope_map,
-    "function_space": function_space,
-    "free_game": free_game,
+    "function_space": critic_and_game,
     "vanishing_and_collapse": vanishing_and_collapse,
 }
 

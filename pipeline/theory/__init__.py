@@ -52,8 +52,8 @@ _DIGITS = {
     "free_critic": 6,
     "free_ascent_course": 3,
     "free_game": 6,
-    "free_game_course": 4,
-    "free_game_densities": 5,
+    "free_game_course": 3,
+    "free_game_densities": 4,
 }
 
 

@@ -186,21 +186,22 @@ def _reached(objective: Objective, cells: Cells) -> dict[str, object]:
     }
 
 
-FOLLOWED = (("1d", "shift_1.5"), ("2d", "ring"))
+# Of every objective the way in the plane; of minimax that on the line too.
+PLANE, LINE = ("2d", "ring"), ("1d", "shift_1.5")
 
 
 def free_ascent_course_table(objectives: Mapping[str, Objective]) -> dict[str, list[object]]:
-    """free_ascent_course.csv: the errors of p/(p+q) on the way, one row per objective, grid and second step.
+    """free_ascent_course.csv: the errors of p/(p+q) on the way, one row per objective and second step.
 
     objective, grid, pair, steps; of the error weighted by (p+q)/2: error_low, error_median, error_high over
     the starts; error_max over starts and cells with mass. Only objectives whose omega is no step.
     """
+    ways = [("minimax", needed(objectives, "minimax", "D2"), LINE)]
+    ways += [(name, one, PLANE) for name, one in with_omega(objectives).items() if not is_step(one)]
     return to_columns(
         [
             {"objective": name, "grid": grid, "pair": pair, **row}
-            for name, objective in with_omega(objectives).items()
-            if not is_step(objective)
-            for grid, pair in FOLLOWED
+            for name, objective, (grid, pair) in ways
             for row in _course(objective, problems()[grid, pair])
         ]
     )
