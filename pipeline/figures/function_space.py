@@ -113,9 +113,9 @@ def _critic(panels: NDArray[np.object_], results: Results) -> tuple[str, str]:
         f"largest error in any cell ends at {reached}. (b) The value reached for {len(family)} densities q "
         "against −2 log 2 + 2 JSD(p, q) by quadrature; they differ by at most "
         f"{family.value_gap_nats.max():.1e} nats. (c) In the plane, the largest error over cells and starts "
-        f"of the p/(p+q) that the outputs say, for {len(last)} objectives, colours as in (f); at the end none "
-        f"is above {last.error_max.max():.1e}. Objectives whose best output is a step, or no function of q/p, have no "
-        "such error."
+        f"of the p/(p+q) that the outputs say, for {len(last)} objectives, colours as in (f); at the end "
+        f"none is above {last.error_max.max():.1e}. Objectives whose best output is a step, or no function of "
+        "q/p, have no such error."
     )
     alt = (
         "Line charts of the error of a free discriminator against ascent steps, for minimax in one and two "
@@ -170,8 +170,8 @@ def _game(panels: NDArray[np.object_], results: Results) -> tuple[str, str]:
     _name_stayers(right, results, course, [str(row["objective"]) for row in away])
     caption = (
         "Below, the whole game: q is a softmax over the cells of a grid; critic and generator take turns, "
-        "and one rule sets the step of every objective. (d, e) p and q of one start under minimax, on the line. "
-        f"(f) In the plane, the total variation of q and p for {len(games)} objectives, the median of "
+        "and one rule sets the step of every objective. (d, e) p and q of one start under minimax, on the "
+        f"line. (f) In the plane, the total variation of q and p for {len(games)} objectives, the median of "
         f"{int(games.starts.max())} starts; a game ends below {ENDED:g}." + _said_of(results, away)
     )
     alt = (
