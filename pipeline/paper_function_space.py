@@ -87,6 +87,7 @@ def _game(results: Results) -> dict[str, Any]:
     arrived = table[~table.objective.isin(away.objective)]
     known = table.dropna(subset=["rate", "rate_predicted"])
     titles = dict(zip(dict.fromkeys(away.objective), _titles(results, away.objective), strict=True))
+    steps = set(table.objective[table.rate_predicted.isna()])
     columns = ["objective", "grid", "tv_to_p_median", "tv_slower_median"]
     return {
         "objectives": int(table.objective.nunique()),
@@ -104,10 +105,7 @@ def _game(results: Results) -> dict[str, Any]:
             {
                 **row,
                 "title": titles[row["objective"]],
-                # A step leaves no D; whoever has one and a slope of 0 at q = p is not drawn there.
-                "is_step": bool(
-                    pd.isna(table.loc[table.objective == row["objective"], "rate_predicted"]).all()
-                ),
+                "is_step": row["objective"] in steps,
             }
             for row in to_records(away[columns])
         ],

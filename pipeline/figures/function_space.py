@@ -114,8 +114,8 @@ def _critic(panels: NDArray[np.object_], results: Results) -> tuple[str, str]:
         "against −2 log 2 + 2 JSD(p, q) by quadrature; they differ by at most "
         f"{family.value_gap_nats.max():.1e} nats. (c) In the plane, the largest error over cells and starts "
         f"of the p/(p+q) that the outputs say, for {len(last)} objectives, colours as in (f); at the end "
-        f"none is above {last.error_max.max():.1e}. Objectives whose best output is a step, or no function of "
-        "q/p, have no such error."
+        f"none is above {last.error_max.max():.1e}. Objectives whose best output is a step, or no function "
+        "of q/p, have no such error."
     )
     alt = (
         "Line charts of the error of a free discriminator against ascent steps, for minimax in one and two "

@@ -123,9 +123,7 @@ def total_variation(log_q: Tensor, log_p: Array) -> Tensor:
     return (log_q.exp() - torch.from_numpy(np.exp(log_p))).abs().sum(dim=1) / 2
 
 
-def course(
-    objective: Objective, log_p: Array, updates: int = UPDATES, pace: float = PACE
-) -> tuple[Array, State]:
+def course(objective: Objective, log_p: Array, updates: int, pace: float = PACE) -> tuple[Array, State]:
     """Total variation to p `(updates + 1, starts)`, and the last state."""
     distances = []
     for state in play(objective, log_p, updates, pace):
@@ -156,7 +154,7 @@ def free_game_table(objectives: Mapping[str, Objective]) -> dict[str, list[objec
 
 
 def _row(objective: Objective, log_p: Array) -> dict[str, object]:
-    distances, end = course(objective, log_p)
+    distances, end = course(objective, log_p, UPDATES)
     off = predicted = slower = float("nan")
     if not is_step(objective):
         off = float(np.abs(discriminator(objective, end.v.numpy()) - 0.5).max())
@@ -202,7 +200,7 @@ def free_game_course_table(objectives: Mapping[str, Objective]) -> dict[str, lis
     rows: list[dict[str, object]] = []
     log_p = grids()["2d"]
     for name, objective in with_omega(objectives).items():
-        states = list(play(objective, log_p))
+        states = list(play(objective, log_p, UPDATES))
         for state in states:
             if state.updates not in COURSE and state is not states[-1]:
                 continue

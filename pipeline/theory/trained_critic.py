@@ -62,7 +62,7 @@ def batches(p: Density, q: Density, steps: int, seeds: tuple[int, ...]) -> Itera
         yield from drawn.view(count, len(seeds), 2 * BATCH, 1).float()
 
 
-def train(objective: Objective, pair: Pair, steps: int = STEPS, seeds: tuple[int, ...] = SEEDS) -> StackedMLP:
+def train(objective: Objective, pair: Pair, steps: int, seeds: tuple[int, ...] = SEEDS) -> StackedMLP:
     """A critic for each seed, after `steps` updates on fresh samples of the pair."""
     network = StackedMLP(SIZES, "tanh", "linear", seeds, "critic_weights")
     adam = Adam(network, LEARNING_RATE, BETAS)
@@ -100,7 +100,7 @@ def trained_critic_table(objectives: Mapping[str, Objective]) -> dict[str, list[
     objective = needed(objectives, "minimax", "D1")
     rows = []
     for name in TRAINED_ON:
-        mean, largest = errors(objective, train(objective, PAIRS[name]), PAIRS[name])
+        mean, largest = errors(objective, train(objective, PAIRS[name], STEPS), PAIRS[name])
         rows += [
             {
                 "pair": name,
