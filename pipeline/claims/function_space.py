@@ -65,7 +65,9 @@ def _best_discriminator(results: Results, limit: Thresholds) -> Finding:
         verdict = "supported"
     objectives, problems = len(_by_objective(inverted)), len({(row["grid"], row["pair"]) for row in rows})
     steps = [name for name in _by_objective(rows) if name not in _by_objective(inverted)]
-    left_out = f" ({objectives_named(results, steps)} say only which is larger)" if steps else ""
+    left_out = (
+        f" (not {objectives_named(results, steps)}, which say only whether p or q is larger)" if steps else ""
+    )
     return Finding(
         verdict,
         [
