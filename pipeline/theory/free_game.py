@@ -16,7 +16,8 @@ rule for the step size of all objectives is::
 
     eta = PACE / (half the range of b on |L| <= 1)
 
-which is PACE / b'(0) where b is a line, and exists also where b is a step. A b that does not rise at L = 0
+which is PACE / b'(0) where b is a line (one over the range for a PACE of 1/2), and exists also where b is a
+step. A b that does not rise at L = 0
 does not draw q to p.
 """
 
