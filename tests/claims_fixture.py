@@ -134,6 +134,35 @@ EXACT: dict[str, "Rows"] = {
         for name, frozen in (("non_saturating", 0.5), ("kl", 1.0))
         for value in (0.75, 1.25)
     ],
+    "free_critic": [
+        {
+            "objective": name,
+            "grid": grid,
+            "pair": "shift",
+            "starts": 8,
+            "steps": 30,
+            "error_max": error,
+            "spread_max": error,
+            "value_spread": TINY,
+            "alone_error_max": error,
+            "alone_value_gap": TINY,
+            "curvature_max": curvature,
+        }
+        for name, error, curvature in (("minimax", TINY, -0.1), ("kl", TINY, -0.1), ("hinge", "", 0.0))
+        for grid in ("1d", "2d")
+    ],
+    "trained_critic_1d": [{"pair": "shift", "seed": seed, "error_mean": 0.01} for seed in range(3)],
+    "free_game": [
+        {
+            "objective": name,
+            "grid": grid,
+            "updates": 40,
+            "tv_to_p_max": distance,
+            "discriminator_off_half_max": off,
+        }
+        for name, distance, off in (("minimax", TINY, TINY), ("kl", TINY, TINY), ("hinge", 0.2, ""))
+        for grid in ("1d", "2d")
+    ],
     "wasserstein_dual": [{"pair": "shift", "dual_gap": TINY}],
     "equal_ratios": [
         {"case": "scaled", "measure": measure, "difference": difference}

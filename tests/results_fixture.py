@@ -196,6 +196,7 @@ def write_results(
         table = pd.DataFrame(rows, columns=columns)
         table.to_csv(results / f"{name}.csv", index=False, float_format="%.6g", na_rep="nan")
     _write_theory(results / "theory", {objective for _, objective in variants.values()})
+    _write_function_space(results / "theory", {objective for _, objective in variants.values()})
     _write_claims(results, list(dict.fromkeys(objective for _, objective in variants.values())))
     return root
 
@@ -429,6 +430,63 @@ def _write_games(folder: Path, objectives: list[str]) -> None:
     }
     for name, rows in tables.items():
         pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False, float_format="%.9g")
+
+
+def _write_function_space(folder: Path, objectives: set[str]) -> None:
+    """Errors and distances that fall by a tenth at every step; every ninth objective stays where it is."""
+    names = sorted(objectives | {"minimax"})
+    steps = np.arange(0, 44, 4)
+    falls = 0.1 ** (steps / 4)
+    course = [
+        {
+            "objective": name,
+            "grid": grid,
+            "pair": "made_up",
+            "steps": step,
+            "error_low": fall / 2,
+            "error_median": fall,
+            "error_high": 2 * fall,
+            "error_max": 3 * fall,
+        }
+        for name, grid in [("minimax", "1d"), *((name, "2d") for name in names)]
+        for step, fall in zip(steps, falls, strict=True)
+    ]
+    stays = {name: place % 9 == 2 for place, name in enumerate(names)}
+    game_course = [
+        {"objective": name, "updates": step, "tv_low": tv / 2, "tv_median": tv, "tv_high": 2 * tv}
+        for name in names
+        for step, tv in zip(steps, np.maximum(falls, 0.1 if stays[name] else 0), strict=True)
+    ]
+    games = [
+        {
+            "objective": name,
+            "grid": grid,
+            "starts": 8,
+            "updates": 300 if stays[name] else 40,
+            "tv_to_p_max": 0.2 if stays[name] else 1e-13,
+            "tv_slower_median": 0.04 if stays[name] else None,
+        }
+        for name in names
+        for grid in ("1d", "2d")
+    ]
+    x = np.linspace(-3, 3, 20)
+    density = {"x": x, "p": np.exp(-(x**2)), **{f"q_{n}": np.exp(-np.abs(x) / (n + 1)) for n in (0, 5)}}
+    exact = np.linspace(-1.38, -0.1, 6)
+    values = {
+        "q": ["equal", *"abcde"],
+        "value_exact_nats": exact,
+        "value_reached_nats": exact,
+        "value_gap_nats": 1e-16,
+        "starts": 8,
+    }
+    for name, table in (
+        ("free_ascent_course", course),
+        ("free_game_course", game_course),
+        ("free_game", games),
+        ("free_game_densities", density),
+        ("function_space", values),
+    ):
+        pd.DataFrame(table).to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
 
 
 def _write_claims(results: Path, objectives: list[str]) -> None:

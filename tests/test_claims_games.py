@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 from claims_fixture import EXACT, SOURCE, Rows, write_csv
+from pipeline.paper_games import collect
 
 from pipeline.claims.games import JUDGES
 from pipeline.claims.judging import Finding
 from pipeline.claims.results import Results
 from pipeline.errors import UserError
 from pipeline.figures.tables import Results as Tables
-from pipeline.paper_games import collect
 
 TABLES = ("bilinear_flow", "bilinear_updates", "dirac_rates")
 LIMITS = {

@@ -2,11 +2,11 @@
 
 claims.yaml holds what is claimed and the criterion, in words and as thresholds, written before the run
 (`declared`). Each claim has one function, registered by id with the names of its thresholds (`judging`):
-`exact` (the game's value, distances), `likelihood`, `frozen` and `minimum` (a generator's own loss), `recipe`
-(likelihood-ratio construction) and `families` (the f family and beyond) judge exact results, the latter two
-beside what trained runs say; `games` judges games of two numbers, `fresh_critics` critics trained against
-saved generators, and `trained` trained runs. `write_claims` writes claims.json there, a list in the order of
-claims.yaml::
+`exact` (the game's value, distances), `function_space`, `likelihood`, `frozen` and `minimum` (a generator's
+own loss), `recipe` (likelihood-ratio construction) and `families` (the f family and beyond) judge exact
+results, the latter two beside what trained runs say; `games` judges games of two numbers, `fresh_critics` critics
+trained against saved generators, and `trained` trained runs. `write_claims` writes claims.json there, a list
+in the order of claims.yaml::
 
     {id, claim, source, test, criterion, thresholds, verdict, evidence, reading, shown_in}
 
@@ -25,6 +25,7 @@ from pipeline.claims import (
     families,
     fresh_critics,
     frozen,
+    function_space,
     games,
     likelihood,
     minimum,
@@ -39,7 +40,10 @@ __all__ = ["CLAIMS", "Evidence", "Finding", "Verdict", "load_claims", "write_cla
 
 REPORTS = "reports"
 RESULTS = "reports/results"
-_MODULES = (exact, fresh_critics, games, likelihood, recipe, frozen, minimum, families, trained)
+_MODULES = (
+    *(exact, function_space, fresh_critics, games, likelihood),
+    *(recipe, frozen, minimum, families, trained),
+)
 JUDGES = {name: judge for module in _MODULES for name, judge in module.JUDGES.items()}
 
 

@@ -16,6 +16,7 @@ from pipeline.figures.exact import distance_jsd, slope_map
 from pipeline.figures.fits import f_gan_fits, parallel_lines
 from pipeline.figures.fresh_critics import fresh_critics_course, fresh_critics_decay
 from pipeline.figures.frozen import frozen_and_total
+from pipeline.figures.function_space import critic_and_game
 from pipeline.figures.games import games_bilinear, games_dirac, games_rates
 from pipeline.figures.intervals import intervals_digits, intervals_ring
 from pipeline.figures.samples import digits_samples, ring_samples
@@ -38,6 +39,7 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "frozen_and_total": frozen_and_total,
     "fresh_critics_course": fresh_critics_course,
     "fresh_critics_decay": fresh_critics_decay,
+    "function_space": critic_and_game,
     "vanishing_and_collapse": vanishing_and_collapse,
     "f_gan_fits": f_gan_fits,
     "parallel_lines": parallel_lines,

@@ -50,7 +50,7 @@ def _disjoint(results: Results) -> dict[str, Any]:
 
 
 def _closed(results: Results) -> dict[str, Any]:
-    """Titles of the objectives whose gradient has a closed form, and the largest relative gap to quadrature."""
+    """Titles of the objectives whose gradient has a closed form, and how far quadrature is from it."""
     table = results.theory("gradient_closed_forms", "objective gradient gradient_closed").dropna()
     gap = ((table.gradient - table.gradient_closed).abs() / table.gradient_closed.abs()).max()
     names = [name for name in results.objectives if name in set(table.objective)]
@@ -70,7 +70,7 @@ def _frozen(results: Results) -> dict[str, Any]:
         entry: dict[str, Any] = {"title": _title(results, name), "lowest": None, "highest": None, "at": None}
         if (rows.total != 0).all():
             share = rows.frozen / rows.total.abs()
-            least = rows.loc[share.idxmin()]
+            least = rows[share == share.min()].iloc[0]
             entry |= {"lowest": float(share.min()), "highest": float(share.max())}
             entry["at"] = {"parameter": str(least.parameter), "value": float(least.value)}
         other.append(entry)
@@ -105,7 +105,7 @@ def _critics(results: Results) -> dict[str, Any]:
         points.append(
             {
                 "benchmark": results.benchmarks[str(benchmark)],
-                "updates": int(updates),
+                "updates": int(str(updates)),
                 "accuracy": float(accuracy.median()) if len(accuracy) else None,
                 "decays": [
                     {"title": results.variants[name].title, **decays[name]}

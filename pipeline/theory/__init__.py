@@ -8,7 +8,10 @@
 | generator_gradient.csv | `optimal_critic` | V3a, V4, V5, W10 |
 | divergences.csv, objective_divergences.csv, disjoint.csv, gradient_closed_forms.csv | `distances` | V1, V5 |
 | frozen_and_total.csv | `frozen_and_total` | W7 |
-| function_space.csv | `function_space` | D3 (and D1, D2) |
+| function_space.csv | `function_space` | D3 |
+| free_critic.csv, free_ascent_course.csv | `function_space` | D1, D2 |
+| trained_critic_1d.csv | `trained_critic` | D1 |
+| free_game.csv, free_game_course.csv, free_game_densities.csv | `free_game` | D4 |
 | optimal_output.csv, random_pairs.csv, critic_optimum.csv | `recipe` | W2, W5 |
 | same_game.csv, label_swap.csv | `same_game` | W3, W4 |
 | minimum_test.csv | `minimum` | W8a, W8b |
@@ -35,6 +38,7 @@ from pipeline.theory import (
     distance,
     distances,
     f_family,
+    free_game,
     frozen_and_total,
     function_space,
     maximum_likelihood,
@@ -44,6 +48,7 @@ from pipeline.theory import (
     parallel_lines,
     recipe,
     same_game,
+    trained_critic,
     trained_fit,
     transport,
 )
@@ -66,6 +71,11 @@ _DIGITS = {
     "dirac_rates": 5,
     "dirac_trajectories": 4,
     "dirac_fields": 4,
+    "free_critic": 6,
+    "free_ascent_course": 3,
+    "free_game": 6,
+    "free_game_course": 3,
+    "free_game_densities": 4,
 }
 
 
@@ -85,7 +95,13 @@ def _distance(objectives: Catalogue) -> Iterator[Table]:
 
 
 def _function_space(objectives: Catalogue) -> Iterator[Table]:
-    yield "function_space", function_space.function_space_table()
+    yield "function_space", function_space.function_space_table(objectives)
+    yield "free_critic", function_space.free_critic_table(objectives)
+    yield "free_ascent_course", function_space.free_ascent_course_table(objectives)
+    yield "trained_critic_1d", trained_critic.trained_critic_table(objectives)
+    yield "free_game", free_game.free_game_table(objectives)
+    yield "free_game_course", free_game.free_game_course_table(objectives)
+    yield "free_game_densities", free_game.free_game_densities_table(objectives)
 
 
 def _frozen_and_total(objectives: Catalogue) -> Iterator[Table]:
