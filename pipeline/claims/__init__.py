@@ -4,8 +4,8 @@ claims.yaml holds what is claimed and the criterion, in words and as thresholds,
 (`declared`). Each claim has one function, registered by id with the names of its thresholds (`judging`):
 `exact` (the game's value, distances), `likelihood`, `minimum` (the test of a generator's loss), `recipe`
 (likelihood-ratio construction) and `families` (the f family and beyond) judge exact results, the latter two
-beside what trained runs say; `trained` judges trained runs. `write_claims` writes claims.json there, a
-list in the order of claims.yaml::
+beside what trained runs say; `games` judges games of two numbers; `trained` judges trained runs.
+`write_claims` writes claims.json there, a list in the order of claims.yaml::
 
     {id, claim, source, test, criterion, thresholds, verdict, evidence, reading, shown_in}
 
@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.claims import exact, families, likelihood, minimum, recipe, trained
+from pipeline.claims import exact, families, games, likelihood, minimum, recipe, trained
 from pipeline.claims.declared import CLAIMS, Claim, load_claims, words
 from pipeline.claims.judging import Evidence, Finding, Verdict
 from pipeline.claims.results import Results, no_file
@@ -28,7 +28,7 @@ __all__ = ["CLAIMS", "Evidence", "Finding", "Verdict", "load_claims", "write_cla
 
 REPORTS = "reports"
 RESULTS = "reports/results"
-_MODULES = (exact, likelihood, recipe, minimum, families, trained)
+_MODULES = (exact, likelihood, recipe, minimum, families, games, trained)
 JUDGES = {name: judge for module in _MODULES for name, judge in module.JUDGES.items()}
 
 

@@ -1,8 +1,8 @@
 """V(x, y) = x y, x minimises and y maximises: the smallest game (claims G1, G2).
 
-With z = x + i y the descent-ascent field is F(z) = -(dV/dx) + i dV/dy = -y + i x = i z. Its flow z' = i z is the
-rotation z(t) = exp(i t) z(0). Every update here is linear in the state, so a step of size h multiplies it by a
-matrix whose spectral radius is the growth of the radius |z| per step:
+With z = x + i y the descent-ascent field is F(z) = -(dV/dx) + i dV/dy = -y + i x = i z. Its flow z' = i z is
+the rotation z(t) = exp(i t) z(0). Every update here is linear in the state, so a step of size h multiplies it
+by a matrix whose spectral radius is the growth of the radius |z| per step:
 
 | update | step | growth per step |
 |---|---|---|
@@ -13,8 +13,9 @@ matrix whose spectral radius is the growth of the radius |z| per step:
 | optimistic | z + 2 h F(z) - h F(z-) | the larger root of l^2 - (1 + 2 i h) l + i h = 0 |
 | consensus | z + h (F(z) - gamma grad |F|^2/2) | sqrt((1 - h gamma)^2 + h^2) |
 
-The optimistic roots are (1 + 2 i h +- sqrt(1 - 4 h^2))/2, of modulus sqrt((1 + sqrt(1 - 4 h^2))/2) up to h = 1/2
-and sqrt(2 h^2 + h sqrt(4 h^2 - 1)) beyond; it is 1 at h = 1/sqrt(3). |F|^2/2 = |z|^2/2 has the gradient z.
+The optimistic roots are (1 + 2 i h +- sqrt(1 - 4 h^2))/2, of modulus sqrt((1 + sqrt(1 - 4 h^2))/2) up to h =
+1/2 and sqrt(2 h^2 + h sqrt(4 h^2 - 1)) beyond; it is 1 at h = 1/sqrt(3). |F|^2/2 = |z|^2/2 has the gradient
+z.
 
 Sources: Goodfellow 2016, arXiv 1701.00160, exercise 8.2; Korpelevich 1976 (extragradient); Daskalakis et al.
 2018, arXiv 1711.00141 (optimistic); Mescheder et al. 2017, arXiv 1705.10461 (consensus).
@@ -70,7 +71,8 @@ def _extragradient(h: float) -> Array:
 
 
 def _optimistic(h: float) -> Array:
-    return np.block([[np.eye(2) + 2 * h * _FIELD, -h * _FIELD], [np.eye(2), np.zeros((2, 2))]])
+    matrix: Array = np.block([[np.eye(2) + 2 * h * _FIELD, -h * _FIELD], [np.eye(2), np.zeros((2, 2))]])
+    return matrix
 
 
 def _consensus(h: float) -> Array:
@@ -131,9 +133,9 @@ def rotation(start: tuple[float, float], times: Array) -> Array:
 def flow_table() -> dict[str, list[object]]:
     """bilinear_flow.csv: one row per start.
 
-    start_x, start_y, turns; radius_gap and position_gap, the largest difference of the integrated flow from the
-    closed form over a hundred times per turn, as shares of the starting radius; rank, of the linear system
-    dV/dx = dV/dy = 0.
+    start_x, start_y, turns; radius_gap and position_gap, the largest difference of the integrated flow from
+    the closed form over a hundred times per turn, as shares of the starting radius; rank, of the linear
+    system dV/dx = dV/dy = 0.
     """
     times = np.linspace(0, 2 * np.pi * TURNS, 100 * TURNS + 1)
     rank = int(np.linalg.matrix_rank(_PAYOFF_HESSIAN))
@@ -158,9 +160,9 @@ def flow_table() -> dict[str, list[object]]:
 def updates_table() -> dict[str, list[object]]:
     """bilinear_updates.csv: one row per update and step size h.
 
-    update, step_size; growth_exact, of the radius per step; growth_fitted, to the last half of a trajectory of
-    `steps` steps (`growth.fitted_rate`); growth_gap, their difference; smallest_rise, the smallest change of the
-    radius in one step as a share of it.
+    update, step_size; growth_exact, of the radius per step; growth_fitted, to the last half of a trajectory
+    of `steps` steps (`growth.fitted_rate`); growth_gap, their difference; smallest_rise, the smallest change
+    of the radius in one step as a share of it.
     """
     rows: list[dict[str, object]] = []
     for name, update in UPDATES.items():
@@ -188,7 +190,7 @@ def trajectories_table() -> dict[str, list[object]]:
 
     update (or `flow`, its closed form at the times of the steps), step_size, step, x, y.
     """
-    times = SHOWN_STEP * np.arange(SHOWN_STEPS + 1)
+    times = SHOWN_STEP * np.arange(SHOWN_STEPS + 1, dtype=np.float64)
     paths = {"flow": rotation(START, times)}
     paths |= {name: trajectory(update, SHOWN_STEP, SHOWN_STEPS) for name, update in UPDATES.items()}
     return to_columns(

@@ -1,8 +1,9 @@
 """The Dirac-GAN: data at one point, a generator of one point, a linear critic (claim G3).
 
-p = delta_0, q = delta_theta, and the critic's raw output is v(x) = v* + psi x, where v* is the objective's best
-output at log ratio 0. theta = psi = 0 is the equilibrium. With l the losses as they are trained, b(s) the slope
-of the critic's loss in the output on fake at v* + s, and g(s) that of the generator's, s = psi theta::
+p = delta_0, q = delta_theta, and the critic's raw output is v(x) = v* + psi x, where v* is the objective's
+best output at log ratio 0. theta = psi = 0 is the equilibrium. With l the losses as they are trained, b(s)
+the slope of the critic's loss in the output on fake at v* + s, and g(s) that of the generator's, s = psi
+theta::
 
     dL_D/dpsi = b(psi theta) theta,     dL_G/dtheta = g(psi theta) psi
 
@@ -11,10 +12,12 @@ b(0) and g(0) have opposite signs, so the flow turns about the equilibrium with 
 +-i sqrt(-b(0) g(0)).
 
 Scale. Each player's loss is divided by the size of its slope at the equilibrium, |b(0)| and |g(0)| (a player
-whose slope is 0 there, by the other's). Then every objective turns by the same angle per step, and the remedies,
-added to the losses so scaled, are equally strong; what is left of an objective is the curvature of b and g.
+whose slope is 0 there, by the other's). Then every objective turns by the same angle per step, and the
+remedies, added to the losses so scaled, are equally strong; what is left of an objective is the curvature of
+b and g.
 
-Sources: Mescheder, Geiger & Nowozin 2018, arXiv 1801.04406; Mescheder, Nowozin & Geiger 2017, arXiv 1705.10461.
+Sources: Mescheder, Geiger & Nowozin 2018, arXiv 1801.04406; Mescheder, Nowozin & Geiger 2017, arXiv
+1705.10461.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +34,8 @@ from pipeline.objectives import Objective
 from pipeline.theory.densities import Array
 
 # b and g are found on a grid of s by autograd, once; between its points a cubic spline errs by 1e-11 of them.
-_REACH, _CELLS = 10.0, 4096
+_REACH, _CELLS = 10.0, 5120
+_WIDTH = 2 * _REACH / _CELLS  # 1/256
 # Gauss-Hermite for a standard normal: exact for polynomials up to degree 19.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(10)
 _MASSES = _WEIGHTS / _WEIGHTS.sum()
@@ -51,8 +55,8 @@ class Remedy:
         bound     |psi| is clipped to it after every critic step
         consensus both players also descend consensus/2 |(dL_G/dtheta, dL_D/dpsi)|^2
 
-    R1 and R2 penalise |grad_x v|^2 on real and on fake, which is the same number here; the penalty of WGAN-GP,
-    centred at 1, has the same weight and so pulls psi equally hard, to another place.
+    R1 and R2 penalise |grad_x v|^2 on real and on fake, which is the same number here; the penalty of
+    WGAN-GP, centred at 1, has the same weight and so pulls psi equally hard, to another place.
     """
 
     weight: float = 0.0
@@ -63,7 +67,7 @@ class Remedy:
 
     @property
     def is_smooth(self) -> bool:
-        """Whether the field has a Jacobian at the equilibrium: a penalty centred elsewhere has a jump there."""
+        """Whether the field has a Jacobian at the equilibrium: a penalty centred elsewhere jumps there."""
         return self.weight == 0 or self.target == 0
 
 
@@ -89,12 +93,12 @@ class Game:
         slopes = np.array(
             [[_output_slope(one, side, s, np.ones_like(s)) for side in SIDES] for one in self.objectives]
         )
-        centre = np.abs(slopes[:, 1:, _CELLS // 2])  # of critic and generator
-        centre = np.where(centre < 1e-12, centre[:, ::-1], centre)
-        self.scale = np.stack([centre[:, 0], *centre.T], axis=1)
-        spline = CubicSpline(s, slopes / self.scale[..., None], axis=-1)
-        # (O, real or fake or generator, cells, powers from the cube)
-        self._pieces = np.moveaxis(spline.c, (0, 1), (-1, -2)).copy()
+        centre = slopes[..., _CELLS // 2]
+        size = np.abs(centre[:, FAKE:])
+        size = np.where(size < 1e-12, size[:, ::-1], size)
+        self.scale = size[:, [0, 0, 1]]
+        self.centre = centre / self.scale
+        self._pieces = _pieces(s, slopes / self.scale[..., None] - self.centre[..., None])
         self._by_distance = [at for at, one in enumerate(self.objectives) if one.needs_distance]
         # The noise of s: real and fake are paired independently, unless with the other's mean.
         self._noise_of_fake = np.array(
@@ -103,19 +107,25 @@ class Game:
 
     def critic_gradient(self, theta: Array, psi: Array, noise: float = 0.0) -> Array:
         """dL_D/dpsi at `(O, ...)`, without penalty, clipping or consensus."""
+        by_psi: Array = self._at_centre(FAKE, theta) * theta
         if not noise:
-            return self._slope(FAKE, psi * theta, theta) * theta
+            return by_psi + self.bend(FAKE, psi * theta, theta) * theta
+        # E e = 0: what the slopes at the centre make of the noise, which rounding would leave, is not added.
         outputs, fake, real = psi[..., None], self._noisy(theta, noise), noise * _NODES + 0 * theta[..., None]
-        by_psi = self._slope(FAKE, outputs * fake, fake) * fake
-        by_psi += self._slope(REAL, outputs * real, real) * real
-        return by_psi @ _MASSES
+        bends = self.bend(FAKE, outputs * fake, fake) * fake + self.bend(REAL, outputs * real, real) * real
+        return by_psi + bends @ _MASSES
 
     def generator_gradient(self, theta: Array, psi: Array, noise: float = 0.0) -> Array:
         """dL_G/dtheta at `(O, ...)`, without consensus."""
+        by_theta: Array = self._at_centre(GENERATOR, theta) * psi
         if not noise:
-            return self._slope(GENERATOR, psi * theta, theta) * psi
+            return by_theta + self.bend(GENERATOR, psi * theta, theta) * psi
         fake = self._noisy(theta, noise)
-        return (self._slope(GENERATOR, psi[..., None] * fake, fake) @ _MASSES) * psi
+        return by_theta + (self.bend(GENERATOR, psi[..., None] * fake, fake) @ _MASSES) * psi
+
+    def _at_centre(self, side: int, like: Array) -> Array:
+        slope: Array = self.centre[:, side].reshape(-1, *[1] * (like.ndim - 1))
+        return slope
 
     def _noisy(self, theta: Array, noise: float) -> Array:
         """theta + noise e at the nodes of e; for a pair, whose noises are independent, that of both."""
@@ -123,22 +133,40 @@ class Game:
         at: Array = theta[..., None] + reach * _NODES
         return at
 
-    def _slope(self, side: int, s: Array, x: Array) -> Array:
-        """The scaled slope of one of SIDES at v* + s, s = psi x."""
-        place = (s + _REACH) * (_CELLS / (2 * _REACH))
-        cell = place.astype(np.int64)
-        if cell.min() < 0 or cell.max() >= _CELLS:
-            raise ArithmeticError(f"an output is more than {_REACH:g} from its equilibrium")
+    def bend(self, side: int, s: Array, x: Array) -> Array:
+        """The scaled slope of one of SIDES at v* + s, less that at v*; s = psi x. Exact to its own size."""
+        if np.abs(s).max() >= _REACH:
+            raise ArithmeticError(f"an output is {_REACH:g} or more from its equilibrium")
         rows = np.arange(len(s)).reshape(-1, *[1] * (s.ndim - 1))
+        # The cell's end nearer to 0, and the cell.
+        end = np.trunc(s / _WIDTH)
+        cell = end.astype(np.int64) + _CELLS // 2 - np.signbit(s)
         cubic, square, linear, constant = np.moveaxis(self._pieces[rows, side, cell], -1, 0)
-        u = (place - cell) * (2 * _REACH / _CELLS)
-        slope: Array = ((cubic * u + square) * u + linear) * u + constant
+        u = s - end * _WIDTH
+        found: Array = ((cubic * u + square) * u + linear) * u + constant
         if side == FAKE:
             for at in self._by_distance:
                 one = slice(at, at + 1)
                 exact = _output_slope(self.objectives[at], FAKE, s[one], np.abs(x[one]))
-                slope[one] = exact / self.scale[at, FAKE]
-        return slope
+                found[one] = exact / self.scale[at, FAKE] - self.centre[at, FAKE]
+        return found
+
+
+def _pieces(s: Array, values: Array) -> Array:
+    """Cubic splines through `values` `(O, 3, _CELLS + 1)` at s: `(O, 3, _CELLS, 4)`, from the cube.
+
+    In powers of the distance from a cell's end nearer to 0, so what is small near 0 keeps its digits.
+    """
+    cubic, square, linear, constant = CubicSpline(s, values, axis=-1).c
+    low = (s[:-1] < 0).reshape(-1, 1, 1)
+    moved = 3 * cubic * _WIDTH
+    pieces = [
+        cubic,
+        np.where(low, square + moved, square),
+        np.where(low, linear + (2 * square + moved) * _WIDTH, linear),
+        np.where(low, np.moveaxis(values, -1, 0)[1:], constant),
+    ]
+    return np.moveaxis(np.array(pieces), (0, 1), (-1, -2)).copy()
 
 
 def _output_slope(objective: Objective, side: int, s: Array, distance: Array) -> Array:
@@ -199,13 +227,15 @@ class Group:
         return theta - size * (by_theta + self._pull(theta, answered)[0]), new
 
     def _pull(self, theta: Array, psi: Array) -> Array:
-        """consensus/2 times the gradient of the squared field, by theta and psi: `(2, O, R, A)`."""
+        """consensus/2 times the gradient of |F|^2, F the players' own, by theta and psi: `(2, O, R, A)`."""
         if not self.consensus:
             return np.zeros((2, *[1] * theta.ndim))
-        at = theta[..., None] + _PROBES[0], psi[..., None] + _PROBES[1]
-        fields = np.stack([self.game.generator_gradient(*at), self.game.critic_gradient(*at)])
-        squares = (fields**2).sum(axis=0)
-        return self.consensus / 2 * np.moveaxis(_central(squares), -1, 0)
+        around = theta[..., None] + _PROBES[0], psi[..., None] + _PROBES[1]
+        pull = np.zeros((*theta.shape, 2))
+        # J^T F: differences of |F|^2 itself would drown in rounding near the equilibrium.
+        for gradient in (self.game.generator_gradient, self.game.critic_gradient):
+            pull += _central(gradient(*around, self.noise)) * gradient(theta, psi, self.noise)[..., None]
+        return self.consensus * np.moveaxis(pull, -1, 0)
 
     def eigenvalues(
         self, angle: float, critic_steps: int, alternating: NDArray[np.bool_]
@@ -239,7 +269,7 @@ class Group:
         path = np.empty((2, steps + 1, *shape))
         path[:, 0] = np.reshape(start, (2, 1, 1, 1))
         for at in range(steps):
-            path[:, at + 1] = self.step(*path[:, at], angle, critic_steps, alternating)
+            path[:, at + 1] = self.step(path[0, at], path[1, at], angle, critic_steps, alternating)
         return path[0], path[1]
 
 
