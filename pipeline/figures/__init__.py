@@ -12,6 +12,7 @@ import matplotlib as mpl
 
 from pipeline.figures.curves import generator_gradient_norms, modes_through_training
 from pipeline.figures.exact import distance_jsd, slope_map
+from pipeline.figures.games import games_bilinear, games_dirac, games_rates
 from pipeline.figures.intervals import intervals_digits, intervals_ring
 from pipeline.figures.samples import digits_samples, ring_samples
 from pipeline.figures.style import RC, Drawing
@@ -29,6 +30,9 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "distance_jsd": distance_jsd,
     "slope_map": slope_map,
     "vanishing_and_collapse": vanishing_and_collapse,
+    "games_bilinear": games_bilinear,
+    "games_dirac": games_dirac,
+    "games_rates": games_rates,
 }
 
 

@@ -39,10 +39,10 @@ STEP_SIZES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 STEPS = 1000
 START = (1.0, 0.0)
 GAMMA = 0.5  # of consensus
-SHOWN_STEP, SHOWN_STEPS = 0.3, 40  # trajectories for the figure
+SHOWN_STEP, SHOWN_STEPS = 0.3, 30  # trajectories for the figure
 # Of the payoff x y: the equilibrium solves dV/dx = dV/dy = 0, this times (x, y).
 _PAYOFF_HESSIAN = np.array([[0.0, 1.0], [1.0, 0.0]])
-_FIELD = np.array([[0.0, -1.0], [1.0, 0.0]])  # F as a matrix on (x, y)
+_FIELD: Array = np.array([[0.0, -1.0], [1.0, 0.0]])  # F as a matrix on (x, y)
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,11 @@ def _alternating(h: float) -> Array:
 
 
 def _implicit(h: float) -> Array:
-    inverse: Array = np.linalg.inv(np.eye(2) - h * _FIELD)
-    return inverse
+    return (np.eye(2) + h * _FIELD) / (1 + h * h)  # the inverse of 1 - h F
 
 
 def _extragradient(h: float) -> Array:
-    return np.eye(2) + h * _FIELD @ _simultaneous(h)
+    return np.eye(2) + h * (_FIELD @ _simultaneous(h))
 
 
 def _optimistic(h: float) -> Array:

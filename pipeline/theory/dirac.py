@@ -113,7 +113,8 @@ class Game:
         # E e = 0: what the slopes at the centre make of the noise, which rounding would leave, is not added.
         outputs, fake, real = psi[..., None], self._noisy(theta, noise), noise * _NODES + 0 * theta[..., None]
         bends = self.bend(FAKE, outputs * fake, fake) * fake + self.bend(REAL, outputs * real, real) * real
-        return by_psi + bends @ _MASSES
+        spread: Array = bends @ _MASSES
+        return by_psi + spread
 
     def generator_gradient(self, theta: Array, psi: Array, noise: float = 0.0) -> Array:
         """dL_G/dtheta at `(O, ...)`, without consensus."""
@@ -121,7 +122,8 @@ class Game:
         if not noise:
             return by_theta + self.bend(GENERATOR, psi * theta, theta) * psi
         fake = self._noisy(theta, noise)
-        return by_theta + (self.bend(GENERATOR, psi[..., None] * fake, fake) @ _MASSES) * psi
+        bend: Array = self.bend(GENERATOR, psi[..., None] * fake, fake) @ _MASSES
+        return by_theta + bend * psi
 
     def _at_centre(self, side: int, like: Array) -> Array:
         slope: Array = self.centre[:, side].reshape(-1, *[1] * (like.ndim - 1))

@@ -51,9 +51,9 @@ PANELS = (
     ("wasserstein", "clipping"),
     ("minimax", "consensus"),
 )
-_PANEL_START, _PANEL_STEPS, _PANEL_EVERY = (1.0, 1.0), 600, 10
+_PANEL_START, _PANEL_STEPS, _PANEL_EVERY = (1.0, 1.0), 360, 6
 _PANEL_BOUND = 0.5  # of clipping; the bound of the rates would be a line here
-_ARROWS = np.linspace(-1.5, 1.5, 7)
+_ARROWS = np.linspace(-1.5, 1.5, 5)
 
 
 def groups(remedies: Mapping[str, Remedy]) -> list[list[str]]:
@@ -139,7 +139,7 @@ def fields_tables(
 ) -> tuple[dict[str, list[object]], dict[str, list[object]]]:
     """dirac_trajectories.csv and dirac_fields.csv: what PANELS look like from afar, one critic step.
 
-    Trajectories: objective, remedy, step, theta, psi, of alternating updates from (1, 1), every tenth step.
+    Trajectories: objective, remedy, step, theta, psi, of alternating updates from (1, 1), every sixth step.
     Fields: objective, remedy, theta, psi, move_theta, move_psi: one simultaneous step, per unit of its size.
     """
     paths: list[dict[str, object]] = []
