@@ -1,8 +1,7 @@
 """What the paper says about learning in games, from the tables of the experiment `games`."""
 
+from collections.abc import Iterable
 from typing import Any
-
-import numpy as np
 
 from pipeline.figures.tables import Results, to_records
 
@@ -14,12 +13,10 @@ def collect(results: Results) -> dict[str, Any]:
     """Plain JSON values.
 
     flow {turns, starts, radius_gap, position_gap}; step_sizes {smallest, largest}; growth {update: {smallest,
-    largest, gap}}: the exact growth at the smallest and largest step size and the largest gap of the fitted one
-    (None where the fit is not asked to be exact); outwards {update: smallest step size at which it grows, None};
-    remedies {name: {combinations, converge, moduli_below_1, objectives: [...] that do not converge throughout}};
-    curvature {objective: {kappa, predicted, rate, nearer_rate}} of those whose distance changes by curvature;
-    none_falling: how many combinations without a remedy come closer, and fastest, their largest rate;
-    objectives: how many.
+    largest, gap}}: the exact growth at the smallest and largest step size, and the largest gap of a fitted one;
+    outwards {update: the smallest step size at which it grows, or None}; objectives, how many; remedies {name:
+    {combinations, converge, moduli_below_1, fastest, objectives_not}}, of which `fastest` is the largest rate of
+    approach and `objectives_not` are the titles of those that do not converge in some combination; curvature.
     """
     flow = results.theory("bilinear_flow", "turns radius_gap position_gap rank")
     updates = results.theory("bilinear_updates", "update step_size growth_exact growth_gap")
@@ -42,7 +39,7 @@ def collect(results: Results) -> dict[str, Any]:
             "converge": int(own.sum()),
             "moduli_below_1": int((known < 1 - _NEUTRAL).sum()),
             "fastest": float(-rows.rate[own].min()) if own.any() else None,
-            "objectives_not": list(dict.fromkeys(rows.objective[~own])),
+            "objectives_not": _titles(results, rows.objective[~own]),
         }
     return {
         "flow": {
@@ -61,13 +58,23 @@ def collect(results: Results) -> dict[str, Any]:
 
 
 def _curvature(results: Results) -> dict[str, Any]:
-    """Of the objectives with kappa other than 0; worst: the largest relative gap of a rate to its prediction."""
+    """Of the objectives with kappa other than 0; worst: the largest relative gap of a rate to its prediction.
+
+    `left`: the smallest and the largest share of its rate that an objective has from the nearer start.
+    """
     table = results.theory("dirac_curvature", "objective kappa rate_predicted rate nearer_rate")
     bent = table[table.kappa.fillna(0.0).abs() > 1e-6]
-    gap = (bent.rate / bent.rate_predicted - 1).abs()
+    gap, left = (bent.rate / bent.rate_predicted - 1).abs(), bent.nearer_rate / bent.rate
     return {
         "objectives": to_records(bent[["objective", "kappa", "rate_predicted", "rate", "nearer_rate"]]),
-        "closer": list(bent.objective[bent.kappa > 0]),
-        "farther": list(bent.objective[bent.kappa < 0]),
-        "worst": float(np.max(gap)) if len(bent) else None,
+        "closer": _titles(results, bent.objective[bent.kappa > 0]),
+        "farther": _titles(results, bent.objective[bent.kappa < 0]),
+        "worst": float(gap.max()) if len(bent) else None,
+        "left": {"smallest": float(left.min()), "largest": float(left.max())} if len(bent) else None,
     }
+
+
+def _titles(results: Results, names: Iterable[str]) -> list[str]:
+    """As far as the study has them."""
+    known = results.study["objectives"]
+    return [str(known[name]["title"]) if name in known else name for name in dict.fromkeys(names)]

@@ -336,6 +336,50 @@ def _write_theory(folder: Path, objectives: set[str]) -> None:
             gradient = np.exp(-decay * value) * value
             rows.append({"objective": objective, "distance": value, "gradient_abs": gradient})
     pd.DataFrame(rows).to_csv(folder / "generator_gradient.csv", index=False, float_format="%.9g")
+    _write_games(folder, sorted(objectives))
+
+
+def _write_games(folder: Path, objectives: list[str]) -> None:
+    updates = ("simultaneous", "alternating", "implicit", "extragradient", "optimistic", "consensus")
+    turn = np.exp(0.3j * np.arange(6))
+    tables: dict[str, list[dict[str, Any]]] = {
+        "bilinear_trajectories": [
+            {"update": name, "step_size": 0.3, "step": step, "x": z.real, "y": z.imag}
+            for name in ("flow", *updates)
+            for step, z in enumerate(turn)
+        ],
+        "bilinear_updates": [
+            {"update": name, "step_size": h, "growth_exact": 1 + h, "growth_fitted": 1 + h}
+            for name in updates
+            for h in (0.1, 0.5)
+        ],
+        "dirac_trajectories": [
+            {"objective": name, "remedy": "none", "step": step, "theta": z.real, "psi": z.imag}
+            for name in objectives[:5]
+            for step, z in enumerate(turn)
+        ],
+        "dirac_fields": [
+            {"objective": name, "remedy": "none", "theta": at, "psi": 1.0, "move_theta": -1.0, "move_psi": at}
+            for name in objectives[:5]
+            for at in (-1.0, 0.0, 1.0)
+        ],
+        "dirac_rates": [
+            {
+                "objective": name,
+                "remedy": remedy,
+                "update": update,
+                "critic_steps": steps,
+                "rate": -0.01 if remedy == "r1" else 1e-3,
+                "rate_se": 1e-9,
+            }
+            for name in objectives
+            for remedy in ("none", "r1")
+            for update in updates[:2]
+            for steps in (1, 5)
+        ],
+    }
+    for name, rows in tables.items():
+        pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False, float_format="%.9g")
 
 
 def _write_claims(results: Path, objectives: list[str]) -> None:

@@ -88,8 +88,8 @@ def _spirals_outwards(results: Results, limit: Thresholds) -> Finding:
             ),
         ],
         f"At {len(sizes)} step sizes from {sizes[0]:g} to {sizes[-1]:g} the fitted growth of simultaneous "
-        f"updates is sqrt(1 + h^2) to {max(gaps):.1e}, and the radius changes by at least {min(rises):.2g} of "
-        f"it at every step. At the smallest step these move inwards: {listed(inwards)}.",
+        f"updates is sqrt(1 + h^2) to {max(gaps):.1e}, and at every step the radius changes by at least "
+        f"{min(rises):.2g} of it. At the smallest step these move inwards: {listed(inwards)}.",
     )
 
 

@@ -117,9 +117,9 @@ def games_dirac(results: Results) -> Drawing:
         axes.set_ylabel("ψ (critic)", fontsize=6.2)
     caption = (
         "The Dirac-GAN: data at 0, the generator at θ, a critic of slope ψ. Arrows: where one small "
-        f"step leads, to scale but for the longest, which are cut; lines: {int(paths.step.max())} alternating "
-        f"steps from the dot; the cross is the equilibrium. Distance from it at the start: {start:.2g}; at the "
-        f"end: {'; '.join(ends)}."
+        "step leads, to scale but for the longest, which are cut; lines: "
+        f"{int(paths.step.max())} alternating steps from the dot; the cross is the equilibrium. "
+        f"Distance from it at the start: {start:.2g}; at the end: {'; '.join(ends)}."
     )
     return Drawing(
         figure,
@@ -133,9 +133,13 @@ def games_dirac(results: Results) -> Drawing:
 def games_rates(results: Results) -> Drawing:
     """Rates of the distance to the equilibrium: every objective as a dot, a row per remedy."""
     table = results.theory("dirac_rates", "objective remedy update critic_steps rate rate_se")
-    table = table[table.remedy.isin(REMEDIES)].dropna(subset="rate")
+    table = table[table.remedy.isin(REMEDIES) & table.objective.isin(results.objectives)].dropna(
+        subset="rate"
+    )
     if table.empty:
-        raise UserError(f"{results.folder / 'theory/dirac_rates.csv'}: no rates of a known remedy")
+        raise UserError(
+            f"{results.folder / 'theory/dirac_rates.csv'}: no rates of a known remedy and objective"
+        )
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, update in zip(panels, ("simultaneous", "alternating"), strict=True):
@@ -156,9 +160,9 @@ def games_rates(results: Results) -> Drawing:
     said, rest = list(REMEDIES.values())[:_SAID_NOT_TO], list(REMEDIES.values())[_SAID_NOT_TO:]
     caption = (
         "Rates at which the distance to the equilibrium of the Dirac-GAN changes, fitted to trajectories "
-        "that start near it; a dot per objective, coinciding dots drawn once. Left of the line at 0 it falls. "
-        f"The axis is logarithmic beyond {_LINEAR:g} on either side. Above the grey line the remedies that are said not "
-        f"to converge ({', '.join(said)}), below it those said to ({', '.join(rest)}). Fall by more than "
+        "that start near it; a dot per objective, coinciding dots drawn once. Left of the line at 0 it "
+        f"falls. The axis is logarithmic beyond {_LINEAR:g} on either side. Above the grey line the remedies "
+        f"that are said not to converge ({', '.join(said)}), below it those said to ({', '.join(rest)}). Fall by more than "
         f"three standard errors: {counts}."
     )
     return Drawing(
