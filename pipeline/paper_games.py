@@ -13,10 +13,11 @@ def collect(results: Results) -> dict[str, Any]:
     """Plain JSON values.
 
     flow {turns, starts, radius_gap, position_gap}; step_sizes {smallest, largest}; growth {update: {smallest,
-    largest, gap}}: the exact growth at the smallest and largest step size, and the largest gap of a fitted one;
-    outwards {update: the smallest step size at which it grows, or None}; objectives, how many; remedies {name:
-    {combinations, converge, moduli_below_1, fastest, objectives_not}}, of which `fastest` is the largest rate of
-    approach and `objectives_not` are the titles of those that do not converge in some combination; curvature.
+    largest, gap}}: the exact growth at the smallest and largest step size, and the largest gap of a fit;
+    outwards {update: the smallest step size at which it grows, or None}; objectives, how many; remedies
+    {name: {combinations, converge, moduli_below_1, fastest, objectives_not}}, of which `fastest` is the
+    largest rate of approach and `objectives_not` the titles of those that do not converge in some
+    combination; curvature.
     """
     flow = results.theory("bilinear_flow", "turns radius_gap position_gap rank")
     updates = results.theory("bilinear_updates", "update step_size growth_exact growth_gap")

@@ -125,6 +125,34 @@ EXACT: dict[str, "Rows"] = {
         {"case": "scaled", "measure": measure, "difference": difference}
         for measure, difference in (("w1", 1.0), ("minimax", TINY), ("kl", TINY))
     ],
+    "bilinear_flow": [{"turns": 10, "radius_gap": TINY, "position_gap": TINY, "rank": 2} for _ in range(3)],
+    "bilinear_updates": [
+        {
+            "update": name,
+            "step_size": h,
+            "growth_exact": exact,
+            "growth_gap": TINY,
+            "smallest_rise": exact - 1,
+        }
+        for name, sign in (("simultaneous", 1), ("implicit", -1))
+        for h in (0.1, 0.5)
+        for exact in [math.sqrt(1 + h * h) ** sign]
+    ],
+    "dirac_rates": [
+        {
+            "objective": "minimax",
+            "remedy": remedy,
+            "update": update,
+            "modulus": "" if remedy == "gradient_penalty" else 1 + rate,
+            "rate": rate,
+            "rate_se": 1e-6,
+        }
+        for remedy, rate in (
+            *(("none", 0.0), ("clipping", 0.0), ("gradient_penalty", 1e-6)),
+            *(("r1", -0.01), ("r2", -0.01), ("instance_noise", -0.01), ("consensus", -0.01)),
+        )
+        for update in range(20)
+    ],
 }
 
 Rows = list[dict[str, Any]]

@@ -97,6 +97,7 @@ def games_dirac(results: Results) -> Drawing:
     games = list(dict.fromkeys(zip(paths.objective, paths.remedy, strict=True)))
     rows = -(-len(games) // 4)
     figure = Figure(figsize=(WIDTH, 0.35 + 1.65 * rows), layout="constrained")
+    figure.set_layout_engine("constrained", h_pad=0.06)
     panels = list(figure.subplots(rows, 4, sharex=True, sharey=True, squeeze=False).flat)
     ends = []
     for place, (axes, (name, remedy)) in enumerate(zip(panels, games, strict=False)):
@@ -111,9 +112,10 @@ def games_dirac(results: Results) -> Drawing:
     start = float(np.hypot(paths.theta.iloc[0], paths.psi.iloc[0]))
     for axes in panels[len(games) :]:
         axes.set_axis_off()
-    for axes in panels[-4:]:
+    for axes in panels[max(0, len(games) - 4) : len(games)]:
         axes.set_xlabel("θ (generator)", fontsize=6.2)
-    for axes in panels[::4]:
+        axes.tick_params(labelbottom=True)
+    for axes in panels[: len(games) : 4]:
         axes.set_ylabel("ψ (critic)", fontsize=6.2)
     caption = (
         "The Dirac-GAN: data at 0, the generator at θ, a critic of slope ψ. Arrows: where one small "
@@ -133,13 +135,10 @@ def games_dirac(results: Results) -> Drawing:
 def games_rates(results: Results) -> Drawing:
     """Rates of the distance to the equilibrium: every objective as a dot, a row per remedy."""
     table = results.theory("dirac_rates", "objective remedy update critic_steps rate rate_se")
-    table = table[table.remedy.isin(REMEDIES) & table.objective.isin(results.objectives)].dropna(
-        subset="rate"
-    )
+    table = table[table.remedy.isin(REMEDIES) & table.objective.isin(results.objectives)]
+    table = table.dropna(subset="rate")
     if table.empty:
-        raise UserError(
-            f"{results.folder / 'theory/dirac_rates.csv'}: no rates of a known remedy and objective"
-        )
+        raise UserError(f"{results.folder / 'theory/dirac_rates.csv'}: no rates of known remedies")
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, update in zip(panels, ("simultaneous", "alternating"), strict=True):
@@ -162,8 +161,8 @@ def games_rates(results: Results) -> Drawing:
         "Rates at which the distance to the equilibrium of the Dirac-GAN changes, fitted to trajectories "
         "that start near it; a dot per objective, coinciding dots drawn once. Left of the line at 0 it "
         f"falls. The axis is logarithmic beyond {_LINEAR:g} on either side. Above the grey line the remedies "
-        f"that are said not to converge ({', '.join(said)}), below it those said to ({', '.join(rest)}). Fall by more than "
-        f"three standard errors: {counts}."
+        f"that are said not to converge ({', '.join(said)}), below it those said to ({', '.join(rest)}). "
+        f"Fall by more than three standard errors: {counts}."
     )
     return Drawing(
         figure,
