@@ -1,4 +1,4 @@
-"""Verdicts of the claims on learning in games, each way that its criterion allows, and the paper's numbers."""
+"""Verdicts of the claims on learning in games, each way that a criterion allows; the paper's numbers."""
 
 import json
 import math
