@@ -1,4 +1,4 @@
-"""Verdicts of the claims on learning in games, each way that its criterion allows, and the paper's numbers."""
+"""Verdicts of the claims on learning in games, each way that a criterion allows; the paper's numbers."""
 
 import json
 import math
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 from claims_fixture import EXACT, SOURCE, Rows, write_csv
-from pipeline.paper_games import collect
 
 from pipeline.claims.games import JUDGES
 from pipeline.claims.judging import Finding
 from pipeline.claims.results import Results
 from pipeline.errors import UserError
 from pipeline.figures.tables import Results as Tables
+from pipeline.paper_theory.games import collect
 
 TABLES = ("bilinear_flow", "bilinear_updates", "dirac_rates")
 LIMITS = {
@@ -126,6 +126,7 @@ def test_the_paper_s_numbers(tmp_path: Path) -> None:
             "rate_predicted": rate,
             "rate": 1.1 * rate,
             "nearer_rate": rate / 90,
+            "turns": 1,
         }
         for name, kappa, rate in (("minimax", 2.0, -1e-4), ("b", -1.0, 1e-4), ("c", 0.0, 0.0), ("d", "", ""))
         if name != "d"
@@ -142,6 +143,7 @@ def test_the_paper_s_numbers(tmp_path: Path) -> None:
         "combinations": 20, "converge": 20, "moduli_below_1": 20, "fastest": 0.01, "objectives_not": []
     }  # fmt: skip
     assert found["remedies"]["clipping"]["objectives_not"] == ["Minimax"]
+    assert (found["objectives"], found["turning"]) == (1, 3)
     assert found["curvature"]["closer"] == ["Minimax"]
     assert found["curvature"]["farther"] == ["b"]
     assert found["curvature"]["worst"] == pytest.approx(0.1)

@@ -5,13 +5,13 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 import pytest
-from pipeline.paper_function_space import collect
 from results_fixture import MANY, VARIANTS, write_results
 
 from pipeline.errors import UserError
 from pipeline.figures.function_space import critic_and_game
 from pipeline.figures.style import LOOKS, RC, Drawing
 from pipeline.figures.tables import Results
+from pipeline.paper_theory.function_space import collect
 
 PUBLISHED = Path(__file__).parents[1] / "reports/results"
 

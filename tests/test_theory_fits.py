@@ -17,7 +17,7 @@ from pipeline.figures import fits as figures
 from pipeline.figures.tables import Results
 from pipeline.networks import StackedMLP
 from pipeline.objectives import load_objectives
-from pipeline.paper_fits import collect
+from pipeline.paper_theory.fits import collect
 from pipeline.theory import mixture_fit, parallel_lines, trained_fit
 from pipeline.theory.side_by_side import SideBySide, TensorAdam
 

@@ -14,7 +14,8 @@ def collect(results: Results) -> dict[str, Any]:
 
     flow {turns, starts, radius_gap, position_gap}; step_sizes {smallest, largest}; growth {update: {smallest,
     largest, gap}}: the exact growth at the smallest and largest step size, and the largest gap of a fit;
-    outwards {update: the smallest step size at which it grows, or None}; objectives, how many; remedies
+    outwards {update: the smallest step size at which it grows, or None}; objectives, how many, and turning,
+    how many of them turn about the equilibrium; remedies
     {name: {combinations, converge, moduli_below_1, fastest, objectives_not}}, of which `fastest` is the
     largest rate of approach and `objectives_not` the titles of those that do not converge in some
     combination; curvature.
@@ -53,6 +54,7 @@ def collect(results: Results) -> dict[str, Any]:
         "growth": growth,
         "outwards": outwards,
         "objectives": int(rates.objective.nunique()),
+        "turning": int(results.theory("dirac_curvature", "turns").turns.sum()),
         "remedies": remedies,
         "curvature": _curvature(results),
     }

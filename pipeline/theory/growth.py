@@ -15,8 +15,8 @@ of a turn, between which next to nothing of the correlation is left; the rate is
 its standard error that of the regression through them. Curvature, as of a decay that slows down, is scatter
 about the line and widens the error. A step may round the distance by a unit of float64, every time to the
 same side: that is added to the error in quadrature. By chance, three standard errors below 0 happen to
-independent block means in 0.9 % of cases (Student's t with BLOCKS - 2 = 8 degrees of freedom), to neutral ellipses of any
-shape and speed in 1 to 2 %.
+independent block means in 0.9 % of cases (Student's t with BLOCKS - 2 = 8 degrees of freedom), to neutral
+ellipses in 1 to 2 %.
 """
 
 from typing import NamedTuple
