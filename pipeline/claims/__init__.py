@@ -4,9 +4,9 @@ claims.yaml holds what is claimed and the criterion, in words and as thresholds,
 (`declared`). Each claim has one function, registered by id with the names of its thresholds (`judging`):
 `exact` (the game's value, distances), `function_space`, `likelihood`, `frozen` and `minimum` (a generator's
 own loss), `recipe` (likelihood-ratio construction) and `families` (the f family and beyond) judge exact
-results, the latter two beside what trained runs say; `games` judges games of two numbers, `fresh_critics` critics
-trained against saved generators, and `trained` trained runs. `write_claims` writes claims.json there, a list
-in the order of claims.yaml::
+results, the latter two beside what trained runs say; `games` judges games of two numbers, `fresh_critics`
+critics trained against saved generators, and `trained` trained runs. `write_claims` writes claims.json there,
+a list in the order of claims.yaml::
 
     {id, claim, source, test, criterion, thresholds, verdict, evidence, reading, shown_in}
 
