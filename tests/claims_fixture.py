@@ -333,7 +333,7 @@ class Study:
         study = {
             "settings": {"seeds": self.seeds},
             "trains": self.trains,
-            "benchmarks": dict.fromkeys(self.benchmarks, setting),
+            "benchmarks": {name: {**setting, "title": name} for name in self.benchmarks},
             "variants": {
                 name: {"objective": name, "title": name, **self.variant_settings.get(name, {})}
                 for name in self.modes

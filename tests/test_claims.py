@@ -134,7 +134,7 @@ def test_v3a_lists_who_vanishes_and_who_does_not(study: Study) -> None:
     record = study.verdicts()["V3a"]
     found = evidence(record)
     assert (
-        "below 0.001 of theirs: minimax, least_squares; above 0.1: wasserstein, kl, power; "
+        "below 0.001 of theirs: minimax, least_squares; above 0.1: wasserstein, non_saturating, kl, power; "
         "0 at every distance, although the expected loss moves, because the optimal critic is a step: hinge."
         in record["reading"]
     )
@@ -320,11 +320,11 @@ def rename(claim: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda all_: rename(all_[1], "V3b"), r"unknown claim 'V3b'; did you mean 'V3a'"),
-        (lambda all_: all_.pop(1), r"claim 'V1' is missing"),
-        (lambda all_: all_.append(all_[0]), r"D3: stands twice"),
+        (lambda all_: rename(all_[4], "W8c"), r"unknown claim 'W8c'; did you mean 'W8"),
+        (lambda all_: all_.pop(4), r"claim 'V1' is missing"),
+        (lambda all_: all_.append(all_[2]), r"D3: stands twice"),
         (
-            lambda all_: all_[2]["criterion"]["thresholds"].clear(),
+            lambda all_: all_[5]["criterion"]["thresholds"].clear(),
             r"V2: threshold 'about_distance' is missing",
         ),
         (
@@ -332,12 +332,12 @@ def rename(claim: dict[str, Any], name: str) -> None:
             r"C1a: unknown threshold 'ratee'; did you mean 'rate'",
         ),
         (
-            lambda all_: all_[2]["criterion"]["thresholds"].update(about_distance="five"),
-            r"claims.2.criterion.thresholds.about_distance: .*number",
+            lambda all_: all_[5]["criterion"]["thresholds"].update(about_distance="five"),
+            r"claims.5.criterion.thresholds.about_distance: .*number",
         ),
         (lambda all_: all_[0].update(verdict="supported"), r"claims.0.verdict: unknown key 'verdict'"),
         (lambda all_: all_[0].pop("source"), r"claims.0.source: field required"),
-        (lambda all_: all_[0]["criterion"].update(words="{gap}"), r"D3: criterion.words: braces"),
+        (lambda all_: all_[2]["criterion"].update(words="{gap}"), r"D3: criterion.words: braces"),
         (lambda all_: all_[0].update(shown_in=["results/nothing.csv"]), r"nothing.csv: no such file"),
     ],
 )

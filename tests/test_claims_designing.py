@@ -255,7 +255,8 @@ def test_w10_sorts_the_others(study: Study) -> None:
     }
     reading = study.verdicts()["W10"]["reading"]
     assert (
-        "fall below a thousandth: minimax; those that grow: kl; 0 at every distance for every sample: hinge; "
+        "fall below a thousandth: minimax; those that grow: non_saturating, kl; 0 at every distance for "
+        "every sample: hinge; "
         "others: odd." in reading
     )
 
