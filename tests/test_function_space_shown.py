@@ -1,11 +1,12 @@
 """What the figure and the paper show of function space, from tables."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 import pytest
-from results_fixture import MANY, VARIANTS, write_results
+from results_fixture import MANY, VARIANTS, write_function_space, write_results
 
 from pipeline.errors import UserError
 from pipeline.figures.function_space import critic_and_game
@@ -16,10 +17,18 @@ from pipeline.paper_theory.function_space import collect
 PUBLISHED = Path(__file__).parents[1] / "reports/results"
 
 
+def written(root: Path, **of: Any) -> None:
+    """A made-up study whose function space is made up too."""
+    write_results(root, **of)
+    chosen = {**of.get("variants", VARIANTS)}
+    names = [name for name in chosen if name not in of.get("without", ())]
+    write_function_space(root / "reports/results/theory", {chosen[name][1] for name in names})
+
+
 @pytest.fixture(scope="module")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Results:
     root = tmp_path_factory.mktemp("made_up")
-    write_results(root, seeds=2, variants=MANY)
+    written(root, seeds=2, variants=MANY)
     return Results(root / "reports/results")
 
 
@@ -46,7 +55,7 @@ def test_who_stays_away_is_named_with_its_distance(made_up: Results) -> None:
 
 
 def test_the_captions_numbers_are_those_of_the_tables(tmp_path: Path) -> None:
-    write_results(tmp_path, seeds=2, without=tuple(VARIANTS)[3:])
+    written(tmp_path, seeds=2, without=tuple(VARIANTS)[3:])
     folder = tmp_path / "reports/results"
     path = folder / "theory/function_space.csv"
     table = pd.read_csv(path)
@@ -63,7 +72,7 @@ def test_the_captions_numbers_are_those_of_the_tables(tmp_path: Path) -> None:
 
 
 def test_a_catalogue_that_arrives_says_so(made_up: Results, tmp_path: Path) -> None:
-    write_results(tmp_path, seeds=2, without=tuple(VARIANTS)[2:])
+    written(tmp_path, seeds=2, without=tuple(VARIANTS)[2:])
     drawing = drawn(Results(tmp_path / "reports/results"))
     assert drawing.caption.endswith("Every objective arrives.")
     assert not drawing.figure.axes[5].texts

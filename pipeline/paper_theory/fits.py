@@ -6,15 +6,23 @@ import pandas as pd
 
 from pipeline.figures.tables import Results, to_records
 
+CLOSE = 0.05  # of the least divergence: a bound this near has reached it
+NOTHING = 0.01  # of the least divergence: a bound below says that the critic is constant
 MOVED = 0.5  # of the start: who has not come half way stays apart
 
 
 def collect(results: Results) -> dict[str, Any]:
-    """{fits: [one per f], cross: {most, infinite}, lines: {...}}; NaN becomes None.
+    """{close, nothing, fits: [one per f], cross: {most, infinite}, lines: {...}}; NaN becomes None.
 
     Raises UserError for a missing table or column.
     """
-    return {"fits": _fits(results), "cross": _cross(results), "lines": _lines(results)}
+    return {
+        "close": CLOSE,
+        "nothing": NOTHING,
+        "fits": _fits(results),
+        "cross": _cross(results),
+        "lines": _lines(results),
+    }
 
 
 def _titled(results: Results, table: pd.DataFrame) -> pd.DataFrame:
