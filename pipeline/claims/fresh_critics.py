@@ -57,8 +57,12 @@ def _separated(results: Results, limit: Thresholds) -> dict[Point, float]:
 
 
 def _at(results: Results, points: Iterable[Point]) -> str:
+    """Ring of 8 after 70/700 updates, Digits after ..."""
     title = {name: entry["title"] for name, entry in results.study().get("benchmarks", {}).items()}
-    return listed([f"{title.get(benchmark, benchmark)} after {updates}" for benchmark, updates in points])
+    groups: dict[str, list[str]] = {}
+    for benchmark, updates in points:
+        groups.setdefault(title.get(benchmark, benchmark), []).append(str(updates))
+    return listed([f"{name} after {'/'.join(updates)} updates" for name, updates in groups.items()])
 
 
 def _minimax_vanishes(results: Results, limit: Thresholds) -> Finding:
@@ -75,7 +79,7 @@ def _minimax_vanishes(results: Results, limit: Thresholds) -> Finding:
     reading += listed([f"{found[point].point:.2g}" for point in counted]) + " decades"
     if others:
         falls = listed([f"{found[point].point:.2g}" for point in others])
-        reading += f" (elsewhere, {_at(results, others)} updates: {falls})"
+        reading += f" (elsewhere, {_at(results, others)}: {falls})"
     return Finding(verdict, evidence, reading + ".")
 
 
@@ -83,7 +87,7 @@ def _told_apart(results: Results, counted: Iterable[Point]) -> str:
     where = list(counted)
     if not where:
         return "No saved generator is told from data"
-    return f"Told from data are the generators of {_at(results, where)} updates"
+    return f"The saved generators that are told from data are those of {_at(results, where)}"
 
 
 def _exact_share(results: Results, objective: str, limit: Thresholds) -> float | None:
@@ -111,7 +115,7 @@ def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
     spread = [_spread(results, point, name) for point in counted]
     reading = (
         f"At distance {limit['at_distance']:g} the exact gradient is {share:.2g} of its maximum. "
-        f"{_told_apart(results, counted)}; there it changes by "
+        f"At the {len(counted)} saved generators that are told from data it changes by "
         f"{listed([f'{-one.point:+.2g}' for one in found.values()])} decades, and the standard deviation "
         "of a "
         f"sample's gradient over its mean goes from {listed([f'{first:.2g}' for first, _ in spread])} to "
@@ -187,8 +191,9 @@ def _theory_tells(results: Results, limit: Thresholds) -> Finding:
             Evidence("undecided", float(open_cases), "variants"),
             *evidence,
         ],
-        f"{_told_apart(results, counted)}. Of {decided} variants whose decay is decided, {len(agreeing)} do "
-        f"what their exact curve says; otherwise: {differ}. Undecided: {open_cases}.",
+        f"Of {decided} variants whose decay is decided at the {len(counted)} saved generators that are told "
+        f"from data, {len(agreeing)} do "
+        f"what their exact curve says; not so: {differ}. Undecided: {open_cases}.",
     )
 
 

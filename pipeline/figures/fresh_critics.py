@@ -15,6 +15,7 @@ from pipeline.statistics import mean_to_interval
 # Of the course, where all variants would hide each other: at most this many per family, in the study's order.
 PER_FAMILY = 3
 HEIGHT = 1.45  # inches of a panel
+LIMITS = (-27.0, 16.0)  # decades: where all means lie but those of a gradient that float32 lost
 _COURSE = "critic_updates gradient_norm gradient_norm_low gradient_norm_high relative_deviation"
 
 
@@ -69,7 +70,10 @@ def fresh_critics_decay(results: Results) -> Drawing | None:
         for saved in updates:
             here = table[(table.benchmark == benchmark) & (table.generator_updates == saved)]
             title = f"{results.benchmarks[benchmark]}, {saved:,} updates"
-            panels.append(Panel(title, _bands(here), None, log=False))
+            panel = Panel(
+                title, _bands(here), None, log=False, limits=LIMITS, empty="no number", characters=14
+            )
+            panels.append(panel)
     figure = row_chart({FAMILIES[family]: group for family, group in results.families.items()}, panels)
     for axes in figure.axes:
         axes.axvline(0, color="#555555", linewidth=0.6, zorder=1)
@@ -78,7 +82,7 @@ def fresh_critics_decay(results: Results) -> Drawing | None:
         "Decades by which the norm of the generator's gradient falls while a fresh critic is trained, the "
         "generator "
         f"of {_title(results)} held fixed after so many updates; left of 0 the norm grows. Marker: mean over "
-        "seeds; bar: its 95 % t interval."
+        "seeds; bar: its 95 % t interval, cut where it leaves the frame."
     )
     return Drawing(
         figure,

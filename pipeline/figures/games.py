@@ -106,7 +106,9 @@ def games_dirac(results: Results) -> Drawing:
         axes.plot(path.theta, path.psi, color=LOOKS["likelihood_ratio"].colour, linewidth=0.9)
         _marks(axes, (path.theta.iloc[0], path.psi.iloc[0]))
         axes.set(xlim=(-_FRAME, _FRAME), ylim=(-_FRAME, _FRAME), aspect="equal")
-        title = _title(results, name) + ("" if remedy == "none" else f" + {REMEDIES.get(remedy, remedy)}")
+        title = results.objective_titles([name])[0] + (
+            "" if remedy == "none" else f" + {REMEDIES.get(remedy, remedy)}"
+        )
         axes.set_title(f"({letter(place)}) {title}", loc="left", fontsize=SMALL)
         ends.append(f"{title} {np.hypot(path.theta.iloc[-1], path.psi.iloc[-1]):.2g}")
     start = float(np.hypot(paths.theta.iloc[0], paths.psi.iloc[0]))
@@ -226,7 +228,3 @@ def _arrows(field: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
     barbs = [tip + 0.4 * move * np.exp(side * 1j * np.pi * 0.84) for side in (1, -1)]
     points = np.stack([base, tip, barbs[0], tip, barbs[1], np.full_like(tip, np.nan)], axis=1).ravel()
     return points.real, points.imag
-
-
-def _title(results: Results, name: str) -> str:
-    return str(results.objectives[name]["title"]) if name in results.objectives else name.replace("_", " ")

@@ -37,6 +37,7 @@ class Panel:
     log: bool | None = None  # None: as the values ask for
     empty: str = "diverged"  # what a row without a value says
     notes: Mapping[str, str] = field(default_factory=dict)  # the same of single rows
+    characters: int = TITLE_CHARACTERS  # of a line of the title
 
 
 def row_chart(groups: Mapping[str, Sequence[Variant]], panels: Sequence[Panel]) -> Figure:
@@ -131,7 +132,7 @@ def _scale(axes: Axes, panel: Panel) -> None:
 
 
 def _words(axes: Axes, index: int, panel: Panel) -> None:
-    axes.set_title(wrapped(f"({letter(index)}) {panel.title}", TITLE_CHARACTERS), loc="left", fontsize=6.8)
+    axes.set_title(wrapped(f"({letter(index)}) {panel.title}", panel.characters), loc="left", fontsize=6.8)
     sides: dict[bool | None, tuple[str, Literal["left", "center", "right"]]] = {
         True: ("higher is better →", "right"),
         False: ("← lower is better", "left"),

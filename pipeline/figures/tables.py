@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,6 +86,17 @@ class Results:
         """The derivations of the objectives that the study trains, by family."""
         names = dict.fromkeys(variant.objective for variant in self.variants.values())
         return {name: self.study["objectives"][name] for name in names}
+
+    def objective_titles(self, names: Iterable[str]) -> list[str]:
+        """Titles, each once; of an objective that the study has not, its name in words.
+
+        Exact tables hold the whole catalogue, whatever the study trains.
+        """
+        known = self.study["objectives"]
+        return [
+            str(known[name]["title"]) if name in known else name.replace("_", " ")
+            for name in dict.fromkeys(names)
+        ]
 
     def family(self, objective: str) -> str:
         """A key of FAMILIES."""

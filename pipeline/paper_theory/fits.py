@@ -50,7 +50,8 @@ def _cross(results: Results) -> dict[str, Any]:
     table = table[(table.fit == "exact") & table.fitted.isin(results.objectives)]
     table = table[table.measured.isin(results.objectives)]
     least = table[table.fitted == table.measured].set_index("measured").divergence
-    table = table.assign(factor=table.divergence / table.measured.map(least))
+    # Of no f at all the quotient would have no number type.
+    table = table.assign(factor=(table.divergence / table.measured.map(least)).astype(float))
     most = to_records(table.nlargest(1, "factor"))
     titles = {name: facts["title"] for name, facts in results.objectives.items()}
     return {

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pandas as pd
-
 from pipeline.figures.tables import Results, to_records
 
 MINIMAX = "minimax"
@@ -12,7 +10,7 @@ ENDED = 1e-12  # total variation: where a game ends
 
 def collect(results: Results) -> dict[str, Any]:
     """critic: of free_critic.csv; network: of trained_critic_1d.csv; value: of function_space.csv; game: of
-    free_game.csv. Objectives are lists of their titles in study.json, where it has them, else of their names.
+    free_game.csv. Objectives are lists of their titles in study.json, or their names in words.
     """
     return {
         "critic": _critic(results),
@@ -20,11 +18,6 @@ def collect(results: Results) -> dict[str, Any]:
         "value": _value(results),
         "game": _game(results),
     }
-
-
-def _titles(results: Results, names: pd.Series) -> list[str]:
-    known = results.study["objectives"]
-    return [str(known[name]["title"]) if name in known else str(name) for name in dict.fromkeys(names)]
 
 
 def _critic(results: Results) -> dict[str, Any]:
@@ -38,7 +31,7 @@ def _critic(results: Results) -> dict[str, Any]:
     return {
         "objectives": int(table.objective.nunique()),
         "inverted": int(ratios.objective.nunique()),
-        "steps_only": _titles(results, table[table.error_max.isna()].objective),
+        "steps_only": results.objective_titles(table[table.error_max.isna()].objective),
         "pairs": int(table[["grid", "pair"]].drop_duplicates().shape[0]),
         "starts": int(table.starts.max()),
         "most_steps": int(ratios.steps.max()),
@@ -49,7 +42,7 @@ def _critic(results: Results) -> dict[str, Any]:
         "value_gap_max": float(table.value_gap.max()),
         "alone_max": float(table[["alone_error_max", "alone_value_gap"]].max().max()),
         "curvature_max_minimax": float(minimax.curvature_max.max()),
-        "not_concave": _titles(results, bent.objective),
+        "not_concave": results.objective_titles(bent.objective),
     }
 
 
@@ -86,7 +79,7 @@ def _game(results: Results) -> dict[str, Any]:
     minimax, away = table[table.objective == MINIMAX], table[table.tv_to_p_max > ENDED]
     arrived = table[~table.objective.isin(away.objective)]
     known = table.dropna(subset=["rate", "rate_predicted"])
-    titles = dict(zip(dict.fromkeys(away.objective), _titles(results, away.objective), strict=True))
+    titles = dict(zip(dict.fromkeys(away.objective), results.objective_titles(away.objective), strict=True))
     steps = set(table.objective[table.rate_predicted.isna()])
     columns = ["objective", "grid", "tv_to_p_median", "tv_slower_median"]
     return {

@@ -1,6 +1,5 @@
 """What the paper says about learning in games, from the tables of the experiment `games`."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from pipeline.figures.tables import Results, to_records
@@ -41,7 +40,7 @@ def collect(results: Results) -> dict[str, Any]:
             "converge": int(own.sum()),
             "moduli_below_1": int((known < 1 - _NEUTRAL).sum()),
             "fastest": float(-rows.rate[own].min()) if own.any() else None,
-            "objectives_not": _titles(results, rows.objective[~own]),
+            "objectives_not": results.objective_titles(rows.objective[~own]),
         }
     return {
         "flow": {
@@ -70,14 +69,8 @@ def _curvature(results: Results) -> dict[str, Any]:
     gap, left = (bent.rate / bent.rate_predicted - 1).abs(), bent.nearer_rate / bent.rate
     return {
         "objectives": to_records(bent[["objective", "kappa", "rate_predicted", "rate", "nearer_rate"]]),
-        "closer": _titles(results, bent.objective[bent.kappa > 0]),
-        "farther": _titles(results, bent.objective[bent.kappa < 0]),
+        "closer": results.objective_titles(bent.objective[bent.kappa > 0]),
+        "farther": results.objective_titles(bent.objective[bent.kappa < 0]),
         "worst": float(gap.max()) if len(bent) else None,
         "left": {"smallest": float(left.min()), "largest": float(left.max())} if len(bent) else None,
     }
-
-
-def _titles(results: Results, names: Iterable[str]) -> list[str]:
-    """As far as the study has them."""
-    known = results.study["objectives"]
-    return [str(known[name]["title"]) if name in known else name for name in dict.fromkeys(names)]

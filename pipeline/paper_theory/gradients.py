@@ -34,27 +34,22 @@ def collect(results: Results) -> dict[str, Any]:
     }
 
 
-def _title(results: Results, name: str) -> str:
-    return str(results.objectives[name]["title"])
-
-
 def _disjoint(results: Results) -> dict[str, Any]:
     """Titles with a finite and with an infinite int p d(q/p) where p and q share no point."""
     table = results.theory("disjoint", "objective divergence known")
     table = table[table.objective.isin(results.objectives) & (table.known == 1)]
     finite = table.divergence.notna()
     return {
-        "bounded": [_title(results, name) for name in table[finite].objective],
-        "infinite": [_title(results, name) for name in table[~finite].objective],
+        "bounded": results.objective_titles(table[finite].objective),
+        "infinite": results.objective_titles(table[~finite].objective),
     }
 
 
 def _closed(results: Results) -> dict[str, Any]:
     """Titles of the objectives whose gradient has a closed form, and how far quadrature is from it."""
-    table = results.theory("gradient_closed_forms", "objective gradient gradient_closed").dropna()
-    gap = ((table.gradient - table.gradient_closed).abs() / table.gradient_closed.abs()).max()
+    table = results.theory("gradient_closed_forms", "objective relative_gap")
     names = [name for name in results.objectives if name in set(table.objective)]
-    return {"titles": [_title(results, name) for name in names], "gap": float(gap)}
+    return {"titles": results.objective_titles(names), "gap": float(table.relative_gap.max())}
 
 
 def _frozen(results: Results) -> dict[str, Any]:
@@ -67,7 +62,12 @@ def _frozen(results: Results) -> dict[str, Any]:
         rows = table[table.objective == name]
         if not ((rows.frozen - rows.total).abs() > _SAME * rows.total.abs()).any():
             continue
-        entry: dict[str, Any] = {"title": _title(results, name), "lowest": None, "highest": None, "at": None}
+        entry: dict[str, Any] = {
+            "title": results.objective_titles([name])[0],
+            "lowest": None,
+            "highest": None,
+            "at": None,
+        }
         if (rows.total != 0).all():
             share = rows.frozen / rows.total.abs()
             least = rows[share == share.min()].iloc[0]
@@ -97,15 +97,19 @@ def _critics(results: Results) -> dict[str, Any]:
     variants have an interval above 1 decade), grown (below 0)."""
     table, study = results.fresh_critics, results.study["fresh_critics"]
     points = []
-    for (benchmark, updates), rows in table.groupby(["benchmark", "generator_updates"], sort=False):
-        if benchmark not in results.benchmarks:
-            continue
+    places = [
+        (benchmark, updates)
+        for benchmark in results.benchmarks
+        for updates in sorted(set(table.generator_updates[table.benchmark == benchmark]))
+    ]
+    for benchmark, updates in places:
+        rows = table[(table.benchmark == benchmark) & (table.generator_updates == updates)]
         decays = {name: _decay(rows, name) for name in results.variants if name in set(rows.variant)}
         accuracy = rows[rows.variant == "minimax"].accuracy
         points.append(
             {
-                "benchmark": results.benchmarks[str(benchmark)],
-                "updates": int(str(updates)),
+                "benchmark": results.benchmarks[benchmark],
+                "updates": int(updates),
                 "accuracy": float(accuracy.median()) if len(accuracy) else None,
                 "decays": [
                     {"title": results.variants[name].title, **decays[name]}

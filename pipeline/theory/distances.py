@@ -189,7 +189,8 @@ def closed_forms_table(objectives: Mapping[str, Objective]) -> dict[str, list[ob
     """gradient_closed_forms.csv: one row per objective whose s(r) is a sum of powers, and distance.
 
     slope = s(r); gradient and gradient_sd by quadrature (as in generator_gradient.csv), gradient_closed and
-    gradient_sd_closed; per standard deviation, in units of the loss. Empty beyond float64.
+    gradient_sd_closed; per standard deviation, in units of the loss. relative_gap of the gradients. Empty
+    beyond float64.
     """
     rows: list[dict[str, object]] = []
     for name, objective in objectives.items():
@@ -209,6 +210,7 @@ def closed_forms_table(objectives: Mapping[str, Objective]) -> dict[str, list[ob
                     "gradient_closed": closed,
                     "gradient_sd": float(deviation[place]),
                     "gradient_sd_closed": closed_sd,
+                    "relative_gap": abs(float(mean[place]) / closed - 1),
                 }
             )
     return to_columns(rows)
