@@ -73,7 +73,7 @@ def fresh_critics(params: Params, plans: list[RunPlan]) -> list[FreshCriticsPlan
                     variant=plan.variant,
                     objective=plan.objective,
                     objective_spec=plan.objective_spec,
-                    recipe=plan.recipe,
+                    recipe=_of_the_critic(plan.recipe),
                 )
                 for plan in own
             ),
@@ -81,6 +81,12 @@ def fresh_critics(params: Params, plans: list[RunPlan]) -> list[FreshCriticsPlan
         for benchmark in params.study.benchmarks
         for own in [[plan for plan in plans if plan.benchmark == benchmark]]
     ]
+
+
+def _of_the_critic(recipe: Recipe) -> Recipe:
+    """The recipe with what only training reads at one value: an edit of that trains no fresh critic again."""
+    rate = recipe.critic_learning_rate
+    return recipe.model_copy(update={"critic_steps": 1, "generator_learning_rate": rate, "latents": "shared"})
 
 
 def _variant(

@@ -97,10 +97,16 @@ def test_v5_leaves_out_what_has_no_curve_or_a_level_one(study: Study) -> None:
     assert evidence(record)["agreeing"]["value"] == 12
 
 
-def test_without_minimax_there_is_an_error(study: Study) -> None:
-    study.decay.pop("minimax")
-    with pytest.raises(UserError, match="no row of 'minimax', which V3b, V4 and V5 read"):
-        study.verdicts()
+@pytest.mark.parametrize(
+    ("lost", "inconclusive"), [("minimax", {"V3b", "V4", "V5"}), ("non_saturating", {"V4"})]
+)
+def test_a_study_without_a_variant_decides_less(study: Study, lost: str, inconclusive: set[str]) -> None:
+    study.decay.pop(lost)
+    study.trains.pop(lost)
+    records = study.verdicts()
+    found = {name for name in ("V3b", "V4", "V5") if records[name]["verdict"] == "inconclusive"}
+    assert found == inconclusive
+    assert all(records[name]["reading"].endswith(".") for name in found)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import yaml
 from pipeline.config import OBJECTIVES, PARAMS, Params, RunPlan, load_params
 from pipeline.errors import UserError
 from pipeline.objectives import Objective, load_objectives
-from pipeline.plan import load_run
+from pipeline.plan import load_fresh_critics, load_run
 from pipeline.resolve import resolve, write_plan
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +45,7 @@ def small(tmp_path: Path) -> Callable[..., dict[str, RunPlan]]:
     def planned(**variants: dict[str, Any]) -> dict[str, RunPlan]:
         settings = yaml.safe_load((ROOT / PARAMS).read_text(encoding="utf-8"))
         settings["study"] = {"benchmarks": ["ring"], "variants": list(variants)}
+        settings["fresh_critics"]["generator"] = next(iter(variants))
         settings["variants"] = {name: {"title": name} | own for name, own in variants.items()}
         (tmp_path / PARAMS).write_text(yaml.safe_dump(settings))
         (tmp_path / OBJECTIVES).write_text(TWO_OBJECTIVES)
@@ -124,3 +125,61 @@ def test_parameters_that_cannot_be_are_refused_at_their_place(
     assert f"{PARAMS}: variants.mine" in told
     for word in words:
         assert word in told
+
+
+def test_generators_are_saved_at_shares_of_the_training(whole: tuple[Params, dict[str, Objective]]) -> None:
+    params, objectives = whole
+    updates = params.scales[params.scale].generator_updates
+    for plan in resolve(params, objectives):
+        total = updates[plan.benchmark]
+        assert plan.saved_at == (total // 100, total // 10, total)
+    smallest = params.model_copy(update={"scale": "smoke"})
+    # A share of less than half an update is one update, and equal ones are saved once.
+    assert {plan.saved_at for plan in resolve(smallest, objectives)} == {(1, 6, 60), (1, 4, 40)}
+
+
+def test_fresh_critics_know_the_critics_half_of_a_recipe(
+    small: Callable[..., dict[str, RunPlan]], tmp_path: Path
+) -> None:
+    """An edit of what only training reads leaves their plan as it was."""
+
+    def planned(**own: object) -> dict[str, object]:
+        small(first={"objective": "plain"}, second={"objective": "power", **own})
+        return load_fresh_critics("ring", tmp_path).model_dump()
+
+    before = planned()
+    assert [critic["variant"] for critic in before["critics"]] == ["first", "second"]  # type: ignore[attr-defined]
+    assert before["generator"] == "first"
+    assert planned(critic_steps=4, generator_learning_rate=0.5, latents="fresh") == before
+    assert planned(critic_learning_rate=0.5) != before
+    assert planned(penalty={"kind": "r1", "weight": 1.0}) != before
+    with pytest.raises(UserError, match="unknown benchmark 'rings'; did you mean 'ring'"):
+        load_fresh_critics("rings", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fresh_critics": {"generator": "minmax"}}, r"fresh_critics.generator: unknown .*'minimax'\?"),
+        ({"fresh_critics": {"saved_at": []}}, r"fresh_critics.saved_at"),
+        ({"fresh_critics": {"saved_at": [0.5, 1.5]}}, r"fresh_critics.saved_at.1: .*1"),
+        ({"fresh_critics": {"saved": [1]}}, r"fresh_critics.saved: unknown key 'saved'"),
+        (
+            {"study": {"benchmarks": ["fresh_critics"]}, "benchmarks": "rename"},
+            r"'fresh_critics' is the name",
+        ),
+    ],
+)
+def test_mistakes_in_the_settings_of_fresh_critics(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    settings = yaml.safe_load((ROOT / PARAMS).read_text(encoding="utf-8"))
+    for key, values in changes.items():
+        if values == "rename":
+            settings[key]["fresh_critics"] = settings[key].pop("ring")
+        else:
+            settings[key] |= values
+    (tmp_path / PARAMS).write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match=message) as caught:
+        load_params(tmp_path / PARAMS)
+    assert "\n" not in str(caught.value)

@@ -40,7 +40,7 @@ def plan_of(study):
     }
     scale = {
         "seeds": 1, "generator_updates": {}, "checkpoints": 2, "classifier_epochs": 1,
-        "bootstrap_resamples": 100, "floor_repeats": 2,
+        "bootstrap_resamples": 100, "floor_repeats": 2, "fresh_critic_updates": 1,
     }
     return {
         "scale": "smoke", "settings": scale,

@@ -42,15 +42,16 @@ def _decays(results: Results) -> Decays:
 
 
 def _separated(results: Results, limit: Thresholds) -> dict[Point, float]:
-    """The saved generators that count, with the median accuracy of the minimax critic there."""
+    """The saved generators that count, with the median accuracy of the minimax critic there.
+
+    None in a study without minimax: then nothing says what is told apart.
+    """
     accuracies: dict[Point, list[float]] = {}
     for row in results.rows(_TABLE, "variant", "accuracy"):
         if row["variant"] == _SEPARATES:
             point = (row["benchmark"], int(row["generator_updates"]))
             number = results.to_number(row["accuracy"], _TABLE, f"accuracy of {_SEPARATES}")
             accuracies.setdefault(point, []).append(number)
-    if not accuracies:
-        raise UserError(f"{results.folder / _TABLE}: no row of {_SEPARATES!r}, which V3b, V4 and V5 read")
     return {
         point: median(values) for point, values in accuracies.items() if median(values) >= limit["separated"]
     }
@@ -67,7 +68,11 @@ def _at(results: Results, points: Iterable[Point]) -> str:
 
 def _minimax_vanishes(results: Results, limit: Thresholds) -> Finding:
     decays, counted = _decays(results), _separated(results, limit)
-    found = {point: _mean(variants.get(_SEPARATES, {}).values(), limit) for point, variants in decays.items()}
+    found = {
+        point: _mean(variants[_SEPARATES].values(), limit)
+        for point, variants in decays.items()
+        if _SEPARATES in variants
+    }
     verdict: Verdict = "inconclusive"
     if any(found[point].high < limit["decades"] for point in counted):
         verdict = "contradicted"
@@ -75,8 +80,10 @@ def _minimax_vanishes(results: Results, limit: Thresholds) -> Finding:
         verdict = "supported"
     evidence = [_evidence(f"decay_{benchmark}_{updates}", one) for (benchmark, updates), one in found.items()]
     others = [point for point in found if point not in counted]
-    reading = f"{_told_apart(results, counted)}; the gradient under minimax falls there by "
-    reading += listed([f"{found[point].point:.2g}" for point in counted]) + " decades"
+    reading = _told_apart(results, counted)
+    if counted:
+        falls = listed([f"{found[point].point:.2g}" for point in counted])
+        reading += f"; the gradient under minimax falls there by {falls} decades"
     if others:
         falls = listed([f"{found[point].point:.2g}" for point in others])
         reading += f" (elsewhere, {_at(results, others)}: {falls})"
@@ -86,7 +93,7 @@ def _minimax_vanishes(results: Results, limit: Thresholds) -> Finding:
 def _told_apart(results: Results, counted: Iterable[Point]) -> str:
     where = list(counted)
     if not where:
-        return "No saved generator is told from data"
+        return "No saved generator is told from data by a minimax critic of the study"
     return f"The saved generators that are told from data are those of {_at(results, where)}"
 
 
@@ -104,7 +111,8 @@ def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
     if share is None:
         raise UserError(f"{results.folder}/theory/generator_gradient.csv: no curve of {name!r}")
     decays, counted = _decays(results), _separated(results, limit)
-    found = {point: _mean(decays[point].get(name, {}).values(), limit) for point in counted}
+    counted = {point: value for point, value in counted.items() if name in decays[point]}
+    found = {point: _mean(decays[point][name].values(), limit) for point in counted}
     verdict: Verdict = "inconclusive"
     if share < limit["vanished_below"] or any(one.low > limit["decades"] for one in found.values()):
         verdict = "contradicted"
@@ -112,15 +120,18 @@ def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
         share > limit["alive_above"] and found and all(one.high < limit["decades"] for one in found.values())
     ):
         verdict = "supported"
-    spread = [_spread(results, point, name) for point in counted]
-    reading = (
-        f"At distance {limit['at_distance']:g} the exact gradient is {share:.2g} of its maximum. "
-        f"At the {len(counted)} saved generators that are told from data it changes by "
-        f"{listed([f'{-one.point:+.2g}' for one in found.values()])} decades, and the standard deviation "
-        "of a "
-        f"sample's gradient over its mean goes from {listed([f'{first:.2g}' for first, _ in spread])} to "
-        f"{listed([f'{last:.2g}' for _, last in spread])}."
-    )
+    reading = f"At distance {limit['at_distance']:g} the exact gradient is {share:.2g} of its maximum. "
+    if found:
+        spread = [_spread(results, point, name) for point in counted]
+        changes = listed([f"{-one.point:+.2g}" for one in found.values()])
+        first, last = (listed([f"{pair[end]:.2g}" for pair in spread]) for end in (0, 1))
+        reading += (
+            f"At the {len(counted)} saved generators that are told from data it changes by {changes} "
+            "decades, "
+            f"and the standard deviation of a sample's gradient over its mean goes from {first} to {last}."
+        )
+    else:
+        reading += f"{_told_apart(results, [])}, or the study does not train {name!r}."
     return Finding(
         verdict,
         [
@@ -139,8 +150,6 @@ def _spread(results: Results, point: Point, variant: str) -> tuple[float, float]
         for row in results.rows(table, "benchmark", "generator_updates", "variant", "critic_updates")
         if (row["benchmark"], int(row["generator_updates"]), row["variant"]) == (*point, variant)
     ]
-    if not rows:
-        raise UserError(f"{results.folder / table}: no row of {variant!r} on {point[0]!r}")
     course = sorted(rows, key=lambda row: int(row["critic_updates"]))
     first, last = (
         results.to_number(row["relative_deviation"], table, f"relative_deviation of {variant}")
