@@ -23,17 +23,19 @@ from pipeline.data.images import load_images
 from pipeline.data.mixtures import load_mixture
 from pipeline.errors import UserError
 from pipeline.evaluate import evaluate
+from pipeline.fresh_critics import COLUMNS
 from pipeline.metrics.features import train_features
 from pipeline.plan import load_run, load_study, remove_unlisted
 from pipeline.resolve import write_plan
-from pipeline.statistics import count_to_interval, interquartile_mean, seeds_to_interval
+from pipeline.statistics import count_to_interval, interquartile_mean, mean_to_interval, seeds_to_interval
+from pipeline.tables import write_csv
 
 PROJECT = Path(__file__).parents[1]
 PERFECT, COLLAPSED, DIVERGED = "non_saturating", "minimax", "wgan_clip"
 RESULTS = Path("reports/results")
 FILES = (
     *("metrics.csv", "summary.csv", "progress.csv", "history.csv", "references.csv"),
-    *("objectives.csv", "slopes.csv"),
+    *("objectives.csv", "slopes.csv", "fresh_critics.csv", "fresh_critics_course.csv"),
     *("gallery.parquet", "study.json", "metrics.json"),
 )
 
@@ -43,6 +45,7 @@ def _write_settings(root: Path, variants: list[str]) -> None:
     params["scale"] = "smoke"
     params["scales"]["smoke"] |= {"seeds": 4, "classifier_epochs": 15}
     params["study"] = {"benchmarks": ["ring", "digits"], "variants": variants}
+    params["fresh_critics"]["generator"] = variants[0]
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     shutil.copy(PROJECT / "objectives.yaml", root / "objectives.yaml")
 
@@ -87,6 +90,20 @@ def write_run(plan: RunPlan, root: Path) -> None:
     (folder / "meta.json").write_text(json.dumps(meta))
 
 
+def write_fresh_critics(root: Path, plans: list[RunPlan]) -> None:
+    """fresh_critics/BENCHMARK/: a norm of 2 that falls by a decade per seed and measurement."""
+    for benchmark in dict.fromkeys(plan.benchmark for plan in plans):
+        rows = [
+            (benchmark, saved, plan.variant, seed, updates, 2 * 10.0 ** (-seed * step), 1.5, 0.9)
+            for plan in plans
+            if plan.benchmark == benchmark
+            for saved in plan.saved_at
+            for seed in plan.seeds
+            for step, updates in enumerate((0, 1, 16))
+        ]
+        write_csv(rows, COLUMNS, root / "fresh_critics" / benchmark / "fresh_critics.csv")
+
+
 def _build(root: Path) -> None:
     _write_settings(root, [PERFECT, COLLAPSED, DIVERGED])
     plans = write_plan(root)
@@ -96,6 +113,7 @@ def _build(root: Path) -> None:
     for plan in plans:
         write_run(plan, root)
         evaluate(plan.benchmark, plan.variant, root)
+    write_fresh_critics(root, plans)
     aggregate(root)
 
 
@@ -448,3 +466,38 @@ def test_folders_that_the_study_does_not_list_are_removed(built: Path, tmp_path:
     assert all(folder.is_dir() for folder in kept)
     assert not any(folder.exists() for folder in gone)
     assert not (tmp_path / "evaluated/grid").exists()
+
+
+# Fresh critics
+
+
+def test_fresh_critics_become_decays_and_courses(built: Path) -> None:
+    decays, course = _table(built, "fresh_critics"), _table(built, "fresh_critics_course")
+    assert len(decays) == 2 * 3 * 3 * 4  # benchmarks, variants, saved generators, seeds
+    assert decays.decay_decades.to_numpy() == pytest.approx(2.0 * decays.seed.to_numpy(), abs=1e-3)
+    last = course[course.critic_updates == 16]
+    # Seeds 0 to 3: norms 2, 0.02, 2e-4, 2e-6; the median is the mean of the middle two.
+    assert last.gradient_norm.to_numpy() == pytest.approx(0.0101, rel=1e-3)
+    assert set(course.seeds) == {4}
+    content = json.loads((built / RESULTS / "study.json").read_text())
+    assert content["fresh_critics"] == {"generator": PERFECT, "critic_updates": 16}
+
+
+def test_fresh_critics_that_are_missing_or_corrupt_are_named(copy: Path) -> None:
+    path = copy / "fresh_critics/digits/fresh_critics.csv"
+    path.write_text("")
+    with pytest.raises(UserError, match=r"digits/fresh_critics.csv: corrupt .*stage fresh_critics@digits"):
+        aggregate(copy)
+    path.unlink()
+    with pytest.raises(UserError, match=r"cannot be read .*run the stage fresh_critics@digits"):
+        aggregate(copy)
+
+
+def test_mean_to_interval_is_scipys_t_interval() -> None:
+    values = np.random.default_rng(3).normal(size=7)
+    found = mean_to_interval(values, 0.9)
+    expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert found == pytest.approx((values.mean(), expected.low, expected.high), rel=1e-12)
+    assert mean_to_interval(values[:1])[0] == values[0]
+    assert np.isnan(mean_to_interval(values[:1])[1:]).all()
+    assert np.isnan(mean_to_interval(values[:0])).all()

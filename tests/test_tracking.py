@@ -147,6 +147,7 @@ def write_project(
         seeds=seeds,
         generator_updates={"ring": UPDATES, "digits": UPDATES},
         checkpoints=checkpoints,
+        fresh_critic_updates=1,
         classifier_epochs=1,
         bootstrap_resamples=100,
         floor_repeats=2,
