@@ -82,12 +82,18 @@ def _minimax_vanishes(results: Results, limit: Thresholds) -> Finding:
     others = [point for point in found if point not in counted]
     reading = _told_apart(results, counted)
     if counted:
-        falls = listed([f"{found[point].point:.2g}" for point in counted])
-        reading += f"; the gradient under minimax falls there by {falls} decades"
+        said = listed([_said(found[point], decays[point][_SEPARATES]) for point in counted])
+        reading += f"; the decades lost there under minimax, with their interval: {said}"
     if others:
-        falls = listed([f"{found[point].point:.2g}" for point in others])
-        reading += f" (elsewhere, {_at(results, others)}: {falls})"
+        said = listed([_said(found[point], decays[point][_SEPARATES]) for point in others])
+        reading += f" (elsewhere, {_at(results, others)}: {said})"
     return Finding(verdict, evidence, reading + ".")
+
+
+def _said(one: Interval, seeds: dict[int, float]) -> str:
+    """The mean with its interval, and of how many seeds the norm falls at all."""
+    falls = sum(value > 0 for value in seeds.values())
+    return f"{one.point:.1f} [{one.low:.1f}, {one.high:.1f}] with {falls} of {len(seeds)} falling"
 
 
 def _told_apart(results: Results, counted: Iterable[Point]) -> str:
@@ -111,19 +117,25 @@ def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
     if share is None:
         raise UserError(f"{results.folder}/theory/generator_gradient.csv: no curve of {name!r}")
     decays, counted = _decays(results), _separated(results, limit)
-    counted = {point: value for point, value in counted.items() if name in decays[point]}
+    present = {point: value for point, value in counted.items() if name in decays[point]}
+    whole, counted = len(present) == len(counted), present
     found = {point: _mean(decays[point][name].values(), limit) for point in counted}
     verdict: Verdict = "inconclusive"
     if share < limit["vanished_below"] or any(one.low > limit["decades"] for one in found.values()):
         verdict = "contradicted"
     elif (
-        share > limit["alive_above"] and found and all(one.high < limit["decades"] for one in found.values())
+        share > limit["alive_above"]
+        and whole
+        and found
+        and all(one.high < limit["decades"] for one in found.values())
     ):
         verdict = "supported"
-    reading = f"At distance {limit['at_distance']:g} the exact gradient is {share:.2g} of its maximum. "
+    reading = (
+        f"At distance {limit['at_distance']:g} the exact gradient is {share:.2g} of its largest up to there. "
+    )
     if found:
         spread = [_spread(results, point, name) for point in counted]
-        changes = listed([f"{-one.point:+.2g}" for one in found.values()])
+        changes = listed([f"{-one.point:.2g}" for one in found.values()])
         first, last = (listed([f"{pair[end]:.2g}" for pair in spread]) for end in (0, 1))
         reading += (
             f"At the {len(counted)} saved generators that are told from data it changes by {changes} "
@@ -158,6 +170,16 @@ def _spread(results: Results, point: Point, variant: str) -> tuple[float, float]
     return first, last
 
 
+def _over_points(decays: Decays, variant: str, points: Iterable[Point]) -> list[float]:
+    """Each seed's mean decay over the saved generators; only of seeds that have a number at all of them.
+
+    A seed whose gradient overflowed at one would otherwise stand for the others alone.
+    """
+    there = [decays[point].get(variant, {}) for point in points]
+    whole = set.intersection(*(set(values) for values in there)) if there else set()
+    return [fmean(values[seed] for values in there) for seed in sorted(whole)]
+
+
 def _theory_tells(results: Results, limit: Thresholds) -> Finding:
     decays, counted = _decays(results), _separated(results, limit)
     trains = results.study().get("trains", {})
@@ -169,11 +191,7 @@ def _theory_tells(results: Results, limit: Thresholds) -> Finding:
         share = _exact_share(results, objective, limit)
         if share is None or limit["vanished_below"] <= share < limit["alive_above"]:
             continue
-        seeds: dict[int, list[float]] = {}
-        for point in counted:
-            for seed, value in decays[point].get(variant, {}).items():
-                seeds.setdefault(seed, []).append(value)
-        one = _mean((fmean(values) for values in seeds.values()), limit)
+        one = _mean(_over_points(decays, variant, counted), limit)
         evidence.append(_evidence(f"decay_{variant}", one))
         if not one.low > limit["decades"] and not one.high < limit["decades"]:
             open_cases += 1
@@ -192,6 +210,18 @@ def _theory_tells(results: Results, limit: Thresholds) -> Finding:
         elif len(agreeing) >= limit["agreement"] * decided and wasserstein:
             verdict = "supported"
     differ = listed([named.get(name, name) for name in against])
+    fallen = [
+        name for name in agreeing if trains[name] != "wasserstein" and _lost(results, trains[name], limit)
+    ]
+    alone = {
+        benchmark: sum(
+            _mean(_over_points(decays, name, points), limit).low > limit["decades"] for name in fallen
+        )
+        for benchmark in dict.fromkeys(benchmark for benchmark, _ in counted)
+        for points in [[point for point in counted if point[0] == benchmark]]
+    }
+    title = {name: entry["title"] for name, entry in results.study().get("benchmarks", {}).items()}
+    single = listed([f"{count} on {title.get(name, name)}" for name, count in alone.items()])
     return Finding(
         verdict,
         [
@@ -202,8 +232,16 @@ def _theory_tells(results: Results, limit: Thresholds) -> Finding:
         ],
         f"Of {decided} variants whose decay is decided at the {len(counted)} saved generators that are told "
         f"from data, {len(agreeing)} do "
-        f"what their exact curve says; not so: {differ}. Undecided: {open_cases}.",
+        f"what their exact curve says; not so: {differ}. Undecided, "
+        f"as with seeds whose gradient overflowed: {open_cases}. Of the {len(fallen)} that lose it as they "
+        f"should, these do on one benchmark alone: {single}.",
     )
+
+
+def _lost(results: Results, objective: str, limit: Thresholds) -> bool:
+    """Whether the exact gradient is lost with the distance."""
+    share = _exact_share(results, objective, limit)
+    return share is not None and share < limit["vanished_below"]
 
 
 _GRADIENT = frozenset({"at_distance", "alive_above", "vanished_below"})

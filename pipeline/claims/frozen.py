@@ -15,7 +15,7 @@ def _may_use_another_loss(results: Results, limit: Thresholds) -> Finding:
     rows = [
         row for row in results.rows(_TABLE, "objective", "frozen", "total") if row["objective"] in passing
     ]
-    # An empty cell is an infinite integral, or one beyond float64: it points nowhere.
+    # An empty cell is an infinite integral, or one beyond float64: it points nowhere, and supports nothing.
     known = [row for row in rows if row["frozen"] and row["total"]]
     if not known:
         raise UserError(f"{results.folder / _TABLE}: no gradient of an objective that passes the test")
@@ -30,7 +30,7 @@ def _may_use_another_loss(results: Results, limit: Thresholds) -> Finding:
         if abs(frozen - total) > limit["away"] * abs(total):
             changed.add(row["objective"])
     away = [name for name, (share, _) in worst.items() if share < -limit["away"]]
-    towards = all(float(row["frozen"]) > 0 for row in known)
+    towards = len(known) == len(rows) and all(float(row["frozen"]) > 0 for row in known)
     verdict: Verdict = "contradicted" if away else "supported" if towards else "inconclusive"
     own = [name for name in worst if name in changed]
     reading = (

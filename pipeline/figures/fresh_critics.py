@@ -70,6 +70,7 @@ def fresh_critics_decay(results: Results) -> Drawing | None:
         for saved in updates:
             here = table[(table.benchmark == benchmark) & (table.generator_updates == saved)]
             title = f"{results.benchmarks[benchmark]}, {saved:,} updates"
+            # Seeds whose gradient overflowed or vanished have no number.
             panel = Panel(
                 title, _bands(here), None, log=False, limits=LIMITS, empty="no number", characters=14
             )

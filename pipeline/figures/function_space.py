@@ -204,5 +204,5 @@ def _said_of(results: Results, away: list[dict[str, float | str | None]]) -> str
     for row in away:
         title, slower = results.objectives[str(row["objective"])]["title"], row["tv_slower_median"]
         beside = "" if slower is None else f"; with a fifth of the step {float(slower):.2g}"
-        said.append(f"{title} ({float(row['tv_to_p_max'] or 0):.2g}{beside})")
-    return f" Not there at the end, with the total variation left: {', '.join(said)}."
+        said.append(f"{title} ({float(row['tv_to_p_median'] or 0):.2g}{beside})")
+    return f" Not there at the end, with the median total variation left: {', '.join(said)}."

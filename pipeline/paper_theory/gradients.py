@@ -94,9 +94,10 @@ def _spread(results: Results) -> list[dict[str, float]]:
 def _critics(results: Results) -> dict[str, Any]:
     """generator (its title), updates of a fresh critic, and one entry per saved generator: benchmark (title),
     updates, accuracy (median, of minimax), decays {variant: title, point, low, high}, fallen (how many of all
-    variants have an interval above 1 decade), grown (below 0)."""
+    variants have an interval above 1 decade), grown (below 0), few (have fewer than half of the seeds)."""
     table, study = results.fresh_critics, results.study["fresh_critics"]
     points = []
+    seeds = int(results.study["settings"]["seeds"])
     places = [
         (benchmark, updates)
         for benchmark in results.benchmarks
@@ -104,7 +105,7 @@ def _critics(results: Results) -> dict[str, Any]:
     ]
     for benchmark, updates in places:
         rows = table[(table.benchmark == benchmark) & (table.generator_updates == updates)]
-        decays = {name: _decay(rows, name) for name in results.variants if name in set(rows.variant)}
+        decays = {name: _decay(rows, name, seeds) for name in results.variants if name in set(rows.variant)}
         accuracy = rows[rows.variant == "minimax"].accuracy
         points.append(
             {
@@ -118,6 +119,8 @@ def _critics(results: Results) -> dict[str, Any]:
                 ],
                 "fallen": sum(one["low"] is not None and one["low"] > 1 for one in decays.values()),
                 "grown": sum(one["high"] is not None and one["high"] < 0 for one in decays.values()),
+                "few": sum(one["low"] is None for one in decays.values())
+                + sum(name not in decays for name in results.variants),
             }
         )
     return {
@@ -128,8 +131,9 @@ def _critics(results: Results) -> dict[str, Any]:
     }
 
 
-def _decay(rows: pd.DataFrame, variant: str) -> dict[str, float | None]:
+def _decay(rows: pd.DataFrame, variant: str, seeds: int) -> dict[str, float | None]:
+    """Mean and interval; no interval from fewer than half of the seeds: the others overflowed."""
     values = rows[rows.variant == variant].decay_decades.to_numpy()
     point, low, high = mean_to_interval(values)
-    known = len(values) > 1
+    known = len(values) >= max(2, seeds / 2)
     return {"point": point, "low": low if known else None, "high": high if known else None}

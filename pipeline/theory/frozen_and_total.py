@@ -43,7 +43,8 @@ FAMILY = (
     *(("mean", value) for value in (0.1, 1.0, 4.0, 8.0)),
     *(("std", value) for value in (0.75, 0.9, 1.1, 1.25)),
 )
-_REACH, _CELLS = 12.0, 1200  # standard deviations around both means
+# Standard deviations around both means: far or narrow q move the mass of r^2 this far.
+_REACH, _CELLS = 30.0, 2400
 _TRUNCATED = 1e-7  # the integrand at either end, over its maximum
 _ROUNDING = 1e-13
 _LARGEST_LOG = 600.0
