@@ -444,7 +444,8 @@ def write_function_space(folder: Path, objectives: set[str]) -> None:
             "grid": grid,
             "starts": 8,
             "updates": 300 if stays[name] else 40,
-            "tv_to_p_max": 0.2 if stays[name] else 1e-13,
+            "tv_to_p_max": 0.3 if stays[name] else 1e-13,
+            "tv_to_p_median": 0.2 if stays[name] else 1e-14,
             "tv_slower_median": 0.04 if stays[name] else None,
         }
         for name in names

@@ -44,11 +44,9 @@ def fresh_critics_course(results: Results) -> Drawing | None:
         axes.set_xlabel("updates of the fresh critic")
     caption = (
         f"Generators of {_title(results)} held fixed after so many updates, and a fresh critic trained "
-        "against each: "
-        "the norm of the generator's gradient over its norm before the critic's first update, median over "
-        "seeds "
-        "(line) and quartiles (band), log scales. The first variants of each family; "
-        "the decay of all of them is in the next figure."
+        "against each: the norm of the generator's gradient over its norm before the critic's first update, "
+        "median over the seeds whose norm is finite (line) and quartiles (band), log scales. The first "
+        "variants of each family; the decay of all of them is in the next figure."
     )
     return Drawing(
         figure,
@@ -79,11 +77,14 @@ def fresh_critics_decay(results: Results) -> Drawing | None:
     for axes in figure.axes:
         axes.axvline(0, color="#555555", linewidth=0.6, zorder=1)
         axes.set_xlabel("decades lost", fontsize=6, labelpad=1.5)
+    fewest = table.groupby(["benchmark", "generator_updates", "variant"]).seed.nunique()
+    few = fewest[fewest < results.study["settings"]["seeds"]]
+    lost = "" if few.empty else f" Of {len(few)} rows {int(few.min())} or more seeds are left, not all."
     caption = (
         "Decades by which the norm of the generator's gradient falls while a fresh critic is trained, the "
-        "generator "
-        f"of {_title(results)} held fixed after so many updates; left of 0 the norm grows. Marker: mean over "
-        "seeds; bar: its 95 % t interval, cut where it leaves the frame."
+        f"generator of {_title(results)} held fixed after so many updates; left of 0 the norm grows. Marker: "
+        "mean over the seeds whose norm is finite, a norm that float32 lost counting as 30 decades below 1; "
+        f"bar: its 95 % t interval, cut where it leaves the frame.{lost}"
     )
     return Drawing(
         figure,

@@ -146,7 +146,9 @@ def _game(panels: NDArray[np.object_], results: Results) -> tuple[str, str]:
     course = results.theory("free_game_course", "objective updates tv_median tv_high")
     shown = {moment: f"q_{moment}" for moment in MOMENTS}
     density = results.theory("free_game_densities", " ".join(["x", "p", *shown.values()]))
-    games = results.theory("free_game", "objective grid starts updates tv_to_p_max tv_slower_median")
+    games = results.theory(
+        "free_game", "objective grid starts updates tv_to_p_max tv_to_p_median tv_slower_median"
+    )
     games = _of_catalogue(results, games[games.grid == "2d"])
     away, arrived = to_records(games[games.tv_to_p_max > ENDED]), games[games.tv_to_p_max <= ENDED]
     first, second, right = panels

@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import sympy as sp
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
@@ -41,7 +42,8 @@ START = (1.0, 0.0)
 GAMMA = 0.5  # of consensus
 SHOWN_STEP, SHOWN_STEPS = 0.3, 30  # trajectories for the figure
 # Of the payoff x y: the equilibrium solves dV/dx = dV/dy = 0, this times (x, y).
-_PAYOFF_HESSIAN = np.array([[0.0, 1.0], [1.0, 0.0]])
+_X, _Y = sp.symbols("x y", real=True)
+_PAYOFF = _X * _Y
 _FIELD: Array = np.array([[0.0, -1.0], [1.0, 0.0]])  # F as a matrix on (x, y)
 
 
@@ -137,7 +139,7 @@ def flow_table() -> dict[str, list[object]]:
     system dV/dx = dV/dy = 0.
     """
     times = np.linspace(0, 2 * np.pi * TURNS, 100 * TURNS + 1)
-    rank = int(np.linalg.matrix_rank(_PAYOFF_HESSIAN))
+    rank = int(sp.hessian(_PAYOFF, (_X, _Y)).rank())
     rows: list[dict[str, object]] = []
     for start in STARTS:
         path, radius = flow(start, times), math.hypot(*start)
