@@ -8,10 +8,7 @@ gradient that the generator would get is measured on one fixed batch of N latent
 
 so a batch of B samples knows its mean to relative deviation / sqrt(B). Of a paired objective g_i is N times
 the part of the loss's gradient that comes through sample i. The critic's accuracy is that of the best
-threshold of its outputs, on as many real as generated samples that no network was trained on; the threshold
-is chosen on these too, which adds about 0.03 where nothing is told apart, and nothing near 1. The relative
-deviation is at most sqrt(N) = 22.6, where one sample is the whole gradient; from sqrt(N) / 2 on the norm is
-mostly noise of its own batch.
+threshold of its outputs, on as many real as generated samples that no network was trained on.
 
 All saved generators and seeds are one stack. Variants whose critics learn alike (minimax, non-saturating ...)
 share one. The experiment is that of Arjovsky & Bottou 2017, figures 2 and 3.
