@@ -67,10 +67,17 @@ def _cross(results: Results) -> dict[str, Any]:
     }
 
 
+def _arrivals(runs: pd.DataFrame, start: float) -> dict[str, Any]:
+    """Of the free critics from a start: how many there are, and with how many most seeds arrive."""
+    free = runs[(runs.start == start) & (runs.penalty == "none")]
+    return {"start": start, "free": len(free), "arrived": int((free.arrived_share > MOVED).sum())}
+
+
 def _lines(results: Results) -> dict[str, Any]:
     """Parallel lines, from the farthest start: who stays apart, arrives and stays, free and held.
 
     jump: {title: the loss at the best critic for theta > 0} where finite and constant, infinite: titles;
+    near: [{start, free, arrived}] of the nearer starts;
     runs: the rows of parallel_lines.csv at the farthest start, with titles; apart, arrived: titles of free
     critics that end more than half the start away, and of which most seeds arrive.
     """
@@ -86,6 +93,7 @@ def _lines(results: Results) -> dict[str, Any]:
         ),
     )
     starts = sorted(set(runs.start))
+    near = [_arrivals(runs, start) for start in starts[:-1]]
     runs = runs[runs.start == starts[-1]] if starts else runs
     free = runs[runs.penalty == "none"]
     is_apart = ~(free.distance < MOVED * free.start)
@@ -99,5 +107,6 @@ def _lines(results: Results) -> dict[str, Any]:
         "free": len(free),
         "apart": list(free.title[is_apart]),
         "arrived": list(free.title[free.arrived_share > MOVED]),
+        "near": near,
         "runs": to_records(runs),
     }
