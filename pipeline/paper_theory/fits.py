@@ -50,8 +50,9 @@ def _cross(results: Results) -> dict[str, Any]:
     table = table[(table.fit == "exact") & table.fitted.isin(results.objectives)]
     table = table[table.measured.isin(results.objectives)]
     least = table[table.fitted == table.measured].set_index("measured").divergence
-    # Of no f at all the quotient would have no number type.
-    table = table.assign(factor=(table.divergence / table.measured.map(least)).astype(float))
+    # Of no f at all, columns without a row have no number type.
+    factor = table.divergence.astype(float) / table.measured.map(least).astype(float)
+    table = table.assign(factor=factor.astype(float))
     most = to_records(table.nlargest(1, "factor"))
     titles = {name: facts["title"] for name, facts in results.objectives.items()}
     return {
