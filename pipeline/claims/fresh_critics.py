@@ -59,7 +59,7 @@ def _separated(results: Results, limit: Thresholds) -> dict[Point, float]:
 
 def _at(results: Results, points: Iterable[Point]) -> str:
     """Ring of 8 after 70/700 updates, Digits after ..."""
-    title = {name: entry["title"] for name, entry in results.study().get("benchmarks", {}).items()}
+    title = titles(results, "benchmarks")
     groups: dict[str, list[str]] = {}
     for benchmark, updates in points:
         groups.setdefault(title.get(benchmark, benchmark), []).append(str(updates))
@@ -103,17 +103,18 @@ def _told_apart(results: Results, counted: Iterable[Point]) -> str:
     return f"The saved generators that are told from data are those of {_at(results, where)}"
 
 
-def _exact_share(results: Results, objective: str, limit: Thresholds) -> float | None:
-    """The share of its exact gradient that is left; None without a curve, or where it is 0 throughout."""
-    curve = gradient_curves(results).get(objective, {})
-    if limit["at_distance"] not in curve or not any(curve.values()):
-        return None
-    return share_left(curve, limit["at_distance"])
+def _exact_shares(results: Results, limit: Thresholds) -> dict[str, float]:
+    """Objective -> the share of its exact gradient that is left; none where it is 0 throughout."""
+    at = limit["at_distance"]
+    curves = gradient_curves(results)
+    return {
+        name: share_left(curve, at) for name, curve in curves.items() if at in curve and any(curve.values())
+    }
 
 
 def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
     name = "non_saturating"
-    share = _exact_share(results, name, limit)
+    share = _exact_shares(results, limit).get(name)
     if share is None:
         raise UserError(f"{results.folder}/theory/generator_gradient.csv: no curve of {name!r}")
     decays, counted = _decays(results), _separated(results, limit)
@@ -139,8 +140,8 @@ def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
         first, last = (listed([f"{pair[end]:.2g}" for pair in spread]) for end in (0, 1))
         reading += (
             f"At the {len(counted)} saved generators that are told from data it changes by {changes} "
-            "decades, "
-            f"and the standard deviation of a sample's gradient over its mean goes from {first} to {last}."
+            f"decades, and the standard deviation of a sample's gradient over its mean goes from {first} to "
+            f"{last}."
         )
     else:
         reading += f"{_told_apart(results, [])}, or the study does not train {name!r}."
@@ -182,13 +183,13 @@ def _over_points(decays: Decays, variant: str, points: Iterable[Point]) -> list[
 
 def _theory_tells(results: Results, limit: Thresholds) -> Finding:
     decays, counted = _decays(results), _separated(results, limit)
-    trains = results.study().get("trains", {})
+    trains, shares = results.study().get("trains", {}), _exact_shares(results, limit)
     agreeing: list[str] = []
     against: list[str] = []
     evidence: list[Evidence] = []
     open_cases = 0
     for variant, objective in trains.items():
-        share = _exact_share(results, objective, limit)
+        share = shares.get(objective)
         if share is None or limit["vanished_below"] <= share < limit["alive_above"]:
             continue
         one = _mean(_over_points(decays, variant, counted), limit)
@@ -210,9 +211,7 @@ def _theory_tells(results: Results, limit: Thresholds) -> Finding:
         elif len(agreeing) >= limit["agreement"] * decided and wasserstein:
             verdict = "supported"
     differ = listed([named.get(name, name) for name in against])
-    fallen = [
-        name for name in agreeing if trains[name] != "wasserstein" and _lost(results, trains[name], limit)
-    ]
+    fallen = [name for name in agreeing if shares[trains[name]] < limit["vanished_below"]]
     alone = {
         benchmark: sum(
             _mean(_over_points(decays, name, points), limit).low > limit["decades"] for name in fallen
@@ -220,7 +219,7 @@ def _theory_tells(results: Results, limit: Thresholds) -> Finding:
         for benchmark in dict.fromkeys(benchmark for benchmark, _ in counted)
         for points in [[point for point in counted if point[0] == benchmark]]
     }
-    title = {name: entry["title"] for name, entry in results.study().get("benchmarks", {}).items()}
+    title = titles(results, "benchmarks")
     single = listed([f"{count} on {title.get(name, name)}" for name, count in alone.items()])
     return Finding(
         verdict,
@@ -231,17 +230,10 @@ def _theory_tells(results: Results, limit: Thresholds) -> Finding:
             *evidence,
         ],
         f"Of {decided} variants whose decay is decided at the {len(counted)} saved generators that are told "
-        f"from data, {len(agreeing)} do "
-        f"what their exact curve says; not so: {differ}. Undecided, "
-        f"as with seeds whose gradient overflowed: {open_cases}. Of the {len(fallen)} that lose it as they "
+        f"from data, {len(agreeing)} do what their exact curve says; not so: {differ}. Undecided, as with "
+        f"seeds whose gradient overflowed: {open_cases}. Of the {len(fallen)} that lose it as they "
         f"should, these do on one benchmark alone: {single}.",
     )
-
-
-def _lost(results: Results, objective: str, limit: Thresholds) -> bool:
-    """Whether the exact gradient is lost with the distance."""
-    share = _exact_share(results, objective, limit)
-    return share is not None and share < limit["vanished_below"]
 
 
 _GRADIENT = frozenset({"at_distance", "alive_above", "vanished_below"})
