@@ -53,11 +53,13 @@ def stacked_plan(width: int, batch: int, seeds: int = SEEDS) -> RunPlan:
                 "generator": network | {"output": "linear"},
                 "critic": network,
                 "evaluation_samples": 2500,
+                "checkpoint_samples": 100,
                 "collapse_below": 0.5,
             }
         ),
         seeds=tuple(range(seeds)),
         generator_updates=1,
+        more_modes=False,
         saved_at=(1,),
         checkpoints=2,
     )

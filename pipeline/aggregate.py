@@ -116,7 +116,8 @@ def summary_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row
         if len(values) + diverged != len(plan.seeds):
             raise UserError(
                 f"{EVALUATED}/{plan.benchmark}/{plan.variant}/metrics.csv: {metric} has {len(values)} final "
-                f"values and {diverged} diverged seeds of {len(plan.seeds)}; run evaluate@{plan.name} again"
+                f"values and {diverged} diverged seeds of {len(plan.seeds)}; run the stage "
+                f"{plan.stage('evaluate')} again"
             )
         interval = _interval(plan, metric, plan.generator_updates, values, resamples)
         median = float(np.median(values)) if len(values) else math.nan

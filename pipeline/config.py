@@ -114,6 +114,15 @@ class RingData(Settings):
     std: PositiveFloat
 
 
+class GridData(Settings):
+    """side * side normals of standard deviation `std`, `spacing` apart on a square around 0."""
+
+    kind: Literal["grid"]
+    side: Annotated[int, Field(ge=2, strict=True)]
+    spacing: PositiveFloat
+    std: PositiveFloat
+
+
 class DigitsData(Settings):
     """scikit-learn's 1797 handwritten digits (8x8), `held_out` of them kept for evaluation, stratified.
 
@@ -125,7 +134,19 @@ class DigitsData(Settings):
     split_seed: Annotated[int, Field(ge=0, strict=True)]
 
 
-Data = Annotated[RingData | DigitsData, Field(discriminator="kind")]
+class StackedDigitsData(Settings):
+    """Three digits drawn at random and stacked as channels of one image: 1000 modes, the numbers 000 to 999.
+
+    The digits and their split are those of DigitsData; an image is (3, 8, 8).
+    """
+
+    kind: Literal["stacked_digits"]
+    held_out: Annotated[int, Field(ge=100, le=898, strict=True)]
+    split_seed: Annotated[int, Field(ge=0, strict=True)]
+
+
+Data = Annotated[RingData | GridData | DigitsData | StackedDigitsData, Field(discriminator="kind")]
+MixtureData = RingData | GridData  # a mixture in the plane, of which the density is known
 
 
 class GeneratorNetwork(Settings):
@@ -142,21 +163,30 @@ class CriticNetwork(Settings):
 
 
 class Setting(Settings):
-    """A data set, its networks and how its samples are judged: what a run needs to know of its benchmark."""
+    """A data set, its networks and how its samples are judged: what a run needs to know of its benchmark.
+
+    A run keeps `checkpoint_samples` fakes at every checkpoint and `evaluation_samples` at the end.
+    """
 
     data: Data
     latent: Positive
     generator: GeneratorNetwork
     critic: CriticNetwork
     evaluation_samples: Annotated[int, Field(ge=100, strict=True)]
+    checkpoint_samples: Annotated[int, Field(ge=50, strict=True)]
     collapse_below: Annotated[float, Field(gt=0, le=1)]
 
     @model_validator(mode="after")
-    def _held_out_is_the_evaluation_set(self) -> "Setting":
+    def _numbers_of_samples(self) -> "Setting":
         if isinstance(self.data, DigitsData) and self.data.held_out != self.evaluation_samples:
             raise ValueError(
                 f"evaluation_samples ({self.evaluation_samples}) must equal data.held_out "
                 f"({self.data.held_out}), so that fakes and held-out images are compared at one N"
+            )
+        if self.checkpoint_samples > self.evaluation_samples:
+            raise ValueError(
+                f"checkpoint_samples ({self.checkpoint_samples}) must be at most evaluation_samples "
+                f"({self.evaluation_samples}): a checkpoint keeps the first of the same latents"
             )
         return self
 
@@ -181,6 +211,9 @@ class Scale(Settings):
     classifier_epochs: Positive
     bootstrap_resamples: Annotated[int, Field(ge=100, strict=True)]
     floor_repeats: Annotated[int, Field(ge=2, strict=True)]
+    resamples: Annotated[int, Field(ge=2, strict=True)]
+    calibration_samples: Annotated[tuple[Annotated[int, Field(ge=50, strict=True)], ...], Field(min_length=1)]
+    calibration_repeats: Annotated[int, Field(ge=2, strict=True)]
 
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -196,9 +229,30 @@ class FreshCritics(Settings):
     saved_at: Annotated[tuple[Share, ...], Field(min_length=1)]
 
 
+class Backbone(Settings):
+    """A feature network's weight file and the sha256 that it must have; None: that of the published file."""
+
+    weights: Annotated[str, Field(min_length=1)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
+BackboneName = Literal["inception_v3", "dinov2_vit_s_14", "dinov2_vit_b_14", "dinov2_vit_l_14"]
+
+
+class MoreModes(Settings):
+    """Benchmarks of many modes, on which a few variants train; both may be empty."""
+
+    benchmarks: tuple[Name, ...]
+    variants: tuple[Name, ...]
+
+
 class Study(Settings):
+    """Every variant on every one of `benchmarks`; `datasets` are these and those of `more_modes`."""
+
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
     benchmarks: Annotated[tuple[Name, ...], Field(min_length=1)]
     variants: Annotated[tuple[Name, ...], Field(min_length=1)]
+    more_modes: MoreModes
 
 
 class Params(Settings):
@@ -207,6 +261,7 @@ class Params(Settings):
     scale: Name
     study: Study
     fresh_critics: FreshCritics
+    backbones: dict[BackboneName, Backbone]
     recipe: Recipe
     variants: dict[Name, Variant]
     benchmarks: dict[Name, Benchmark]
@@ -230,11 +285,16 @@ class RunPlan(Settings):
     generator_updates: Positive
     checkpoints: Annotated[int, Field(ge=2)]
     saved_at: tuple[Positive, ...]
+    more_modes: bool
 
     @property
     def name(self) -> str:
         """As in the stage names: BENCHMARK-VARIANT."""
         return f"{self.benchmark}-{self.variant}"
+
+    def stage(self, verb: str) -> str:
+        """The stage of dvc.yaml that runs it: train@ring-minimax, train_more_modes@grid-minimax."""
+        return f"{verb}{'_more_modes' if self.more_modes else ''}@{self.name}"
 
 
 class CriticPlan(Settings):
@@ -269,12 +329,34 @@ class BenchmarkPlan(Settings):
     classifier_epochs: Positive
 
 
+class EvaluationPlan(Settings):
+    """How every run is judged, whatever it trained (plan/evaluation.json).
+
+    resamples: fresh sets of samples from each final generator, which tell the variance of an evaluation from
+    that of a training.
+    """
+
+    resamples: Annotated[int, Field(ge=2)]
+    backbones: dict[BackboneName, Backbone]
+
+
+class CalibrationPlan(Settings):
+    """The estimators' trial on pairs with a known answer (plan/calibration.json): its N and repeats."""
+
+    samples: tuple[Positive, ...]
+    repeats: Annotated[int, Field(ge=2)]
+
+
 class StudyPlan(Settings):
-    """The resolved study (plan/study.json): the one list of runs. Never a glob: old folders stay on disk."""
+    """The resolved study (plan/study.json): the one list of runs. Never a glob: old folders stay on disk.
+
+    `of_every_variant` are the benchmarks on which all variants train.
+    """
 
     scale: Name
     settings: Scale
     benchmarks: dict[Name, Benchmark]
+    of_every_variant: tuple[Name, ...]
     variants: dict[Name, Variant]
     runs: tuple[tuple[Name, Name], ...]
 
@@ -294,31 +376,43 @@ def load_params(path: Path = Path(PARAMS)) -> Params:
 
 
 def _check_names(params: Params, where: str) -> None:
+    study = params.study
     if params.scale not in params.scales:
         raise unknown("scale", params.scale, params.scales, f"{where}: scale")
-    for kind, names, known in (
-        ("benchmark", params.study.benchmarks, params.benchmarks),
-        ("variant", params.study.variants, params.variants),
+    for kind, names, known, key in (
+        ("benchmark", study.benchmarks, params.benchmarks, "benchmarks"),
+        ("variant", study.variants, params.variants, "variants"),
+        ("benchmark", study.more_modes.benchmarks, params.benchmarks, "more_modes.benchmarks"),
+        ("variant of the study", study.more_modes.variants, study.variants, "more_modes.variants"),
     ):
         for name in names:
             if name not in known:
-                raise unknown(kind, name, known, f"{where}: study.{kind}s")
+                raise unknown(kind, name, known, f"{where}: study.{key}")
             if names.count(name) > 1:
-                raise UserError(f"{where}: study.{kind}s: {name!r} stands twice")
-    for own in ("study", "fresh_critics"):
-        if own in params.study.benchmarks:
+                raise UserError(f"{where}: study.{key}: {name!r} stands twice")
+    trained_on = (*study.benchmarks, *study.more_modes.benchmarks)
+    for name in study.more_modes.benchmarks:
+        if name in study.benchmarks:
+            raise UserError(f"{where}: study.more_modes.benchmarks: {name!r} is in study.benchmarks too")
+    if sorted(study.datasets) != sorted(trained_on):
+        raise UserError(
+            f"{where}: study.datasets: must be study.benchmarks and study.more_modes.benchmarks together, "
+            f"{', '.join(trained_on)}; not {', '.join(study.datasets)}"
+        )
+    for own in ("study", "fresh_critics", "evaluation", "calibration"):
+        if own in trained_on:
             raise UserError(
                 f"{where}: study.benchmarks: {own!r} is the name of the plan's own file; take another"
             )
-    if params.fresh_critics.generator not in params.study.variants:
+    if params.fresh_critics.generator not in study.variants:
         raise unknown(
             "variant of the study",
             params.fresh_critics.generator,
-            params.study.variants,
+            study.variants,
             f"{where}: fresh_critics.generator",
         )
     for name, scale in params.scales.items():
-        for benchmark in params.study.benchmarks:
+        for benchmark in trained_on:
             if benchmark not in scale.generator_updates:
                 raise UserError(
                     f"{where}: scales.{name}.generator_updates: no number for benchmark {benchmark!r}"

@@ -67,7 +67,7 @@ def evaluate(benchmark: str, variant: str, root: Path) -> None:
 
 def load_run_files(plan: RunPlan, folder: Path) -> Run:
     """The run of a plan. Raises UserError when a file is missing, corrupt or not of this plan."""
-    again = f"run the stage train@{plan.name} again"
+    again = f"run the stage {plan.stage('train')} again"
     path = folder / "meta.json"
     try:
         meta = json.loads(path.read_bytes())

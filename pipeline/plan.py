@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from pipeline.config import FreshCriticsPlan, RunPlan, StudyPlan
+from pipeline.config import CalibrationPlan, EvaluationPlan, FreshCriticsPlan, RunPlan, StudyPlan
 from pipeline.errors import unknown
 from pipeline.settings import read_model
 
@@ -16,6 +16,9 @@ FRESH_CRITICS = "fresh_critics"
 RESULTS = "reports/results"
 FIGURES = "reports/figures"
 WORK = ".work"
+# Files of the plan.
+EVALUATION = "evaluation.json"
+CALIBRATION = "calibration.json"
 
 
 def run_path(root: Path, folder: str, benchmark: str, variant: str) -> Path:
@@ -51,7 +54,8 @@ def load_run(benchmark: str, variant: str, root: Path) -> RunPlan:
         study = load_study(root)
         if benchmark not in study.benchmarks:
             raise unknown("benchmark", benchmark, study.benchmarks, str(root / PLAN))
-        raise unknown("variant", variant, study.variants, str(root / PLAN))
+        known = [name for place, name in study.runs if place == benchmark]
+        raise unknown(f"variant on {benchmark}", variant, known, str(root / PLAN))
     return read_model(RunPlan, path)
 
 
@@ -59,5 +63,15 @@ def load_fresh_critics(benchmark: str, root: Path) -> FreshCriticsPlan:
     """plan/fresh_critics/BENCHMARK.json. Raises UserError naming the nearest known benchmark."""
     path = root / PLAN / FRESH_CRITICS / f"{benchmark}.json"
     if not path.exists():
-        raise unknown("benchmark", benchmark, load_study(root).benchmarks, str(root / PLAN))
+        raise unknown("benchmark", benchmark, load_study(root).of_every_variant, str(root / PLAN))
     return read_model(FreshCriticsPlan, path)
+
+
+def load_evaluation(root: Path) -> EvaluationPlan:
+    """plan/evaluation.json. Raises UserError when the plan stage has not run."""
+    return read_model(EvaluationPlan, root / PLAN / EVALUATION)
+
+
+def load_calibration(root: Path) -> CalibrationPlan:
+    """plan/calibration.json. Raises UserError when the plan stage has not run."""
+    return read_model(CalibrationPlan, root / PLAN / CALIBRATION)

@@ -30,14 +30,18 @@ PACKAGES = (
     "snakemake", "sympy", "torch", "torch-fidelity", "torchvision", "typst",
 )
 # fmt: on
-MEASURING = ("features", "theory", "train", "evaluate")
+MEASURING = ("features", "theory", "train", "evaluate", "fresh_critics", "calibrate")
 # What a study writes into tracked files; a change of these alone does not make the code another one.
 GENERATED = ("dvc.lock", "reports/results/", "reports/figures/", "reports/paper.pdf", "reports/paper.html")
 
 
 @contextlib.contextmanager
 def record_stage(stage: str, root: Path = Path()) -> Iterator[None]:
-    """Time the block and write .work/timings/SCALE/STAGE.json; a stage that fails leaves no record."""
+    """Time the block and write .work/timings/SCALE/STAGE.json; a stage that fails leaves no record.
+
+    Under DVC the stage is the one that DVC runs.
+    """
+    stage = os.environ.get("DVC_STAGE", stage)
     start = time.perf_counter()
     yield
     record = {
@@ -88,7 +92,7 @@ def write_provenance(root: Path) -> bool:
     """
     old = _read(root / PROVENANCE)
     timings = _timings(root)
-    ended = [record["ended"] for record in timings if record["stage"].partition("@")[0] in MEASURING]
+    ended = [record["ended"] for record in timings if _verb(record["stage"]) in MEASURING]
     until = max([*ended, old.get("measured_until", "")])
     results = _sha256(root / METRICS)
     if old and old["measured_until"] == until and old["results_sha256"] == results:
@@ -105,7 +109,7 @@ def _describe(root: Path, old: dict[str, Any], timings: list[dict[str, Any]]) ->
     runs = {f"{benchmark}-{variant}" for benchmark, variant in study.get("runs", [])}
     stages = {name: seconds for name, seconds in sorted(stages.items()) if _in_study(name, runs)}
     # Training is what the hardware matters for; of several machines the last one to train is named.
-    trained = [record for record in timings if record["stage"].startswith("train@")]
+    trained = [record for record in timings if _verb(record["stage"]) == "train"]
     newest = max(trained or timings, key=lambda record: str(record["ended"]), default=None)
     commit, dirty = _commit(root)
     return {
@@ -124,8 +128,12 @@ def _describe(root: Path, old: dict[str, Any], timings: list[dict[str, Any]]) ->
 
 
 def _in_study(stage: str, runs: set[str]) -> bool:
-    verb, _, run = stage.partition("@")
-    return verb not in ("train", "evaluate") or run in runs
+    return _verb(stage) not in ("train", "evaluate") or stage.partition("@")[2] in runs
+
+
+def _verb(stage: str) -> str:
+    """The verb of the command line that the stage runs: train, of train_more_modes@grid-minimax."""
+    return stage.partition("@")[0].removesuffix("_more_modes")
 
 
 def _commit(root: Path) -> tuple[str | None, bool]:

@@ -12,7 +12,9 @@ from pipeline.config import (
     OBJECTIVES,
     PARAMS,
     BenchmarkPlan,
+    CalibrationPlan,
     CriticPlan,
+    EvaluationPlan,
     FreshCriticsPlan,
     Params,
     Recipe,
@@ -22,7 +24,7 @@ from pipeline.config import (
 )
 from pipeline.errors import UserError, unknown
 from pipeline.objectives import Objective, load_objectives, objective_from_spec, with_parameters
-from pipeline.plan import FRESH_CRITICS, PLAN
+from pipeline.plan import CALIBRATION, EVALUATION, FRESH_CRITICS, PLAN
 from pipeline.settings import write_model
 
 
@@ -32,7 +34,7 @@ def resolve(params: Params, objectives: Mapping[str, Objective], where: str = PA
     Raises UserError for an unknown objective, for parameters that it does not have or that make it
     inconsistent, and for an objective that needs a Lipschitz critic under a recipe that does not bound it.
     """
-    scale = params.scales[params.scale]
+    scale, study = params.scales[params.scale], params.study
     chosen = {name: _variant(params, objectives, name, where) for name in params.study.variants}
     return [
         RunPlan(
@@ -46,9 +48,15 @@ def resolve(params: Params, objectives: Mapping[str, Objective], where: str = PA
             generator_updates=scale.generator_updates[benchmark],
             checkpoints=scale.checkpoints,
             saved_at=_saved_at(params, benchmark),
+            more_modes=more_modes,
         )
-        for benchmark in params.study.benchmarks
-        for variant, (objective, recipe) in chosen.items()
+        for more_modes, benchmarks, variants in (
+            (False, study.benchmarks, study.variants),
+            (True, study.more_modes.benchmarks, study.more_modes.variants),
+        )
+        for benchmark in benchmarks
+        for variant in variants
+        for objective, recipe in [chosen[variant]]
     ]
 
 
@@ -111,21 +119,33 @@ def _variant(
 
 
 def write_plan(root: Path) -> list[RunPlan]:
-    """Write plan/study.json, plan/BENCHMARK.json, plan/BENCHMARK/VARIANT.json and
-    plan/fresh_critics/BENCHMARK.json; nothing on an error."""
+    """Write plan/study.json, plan/evaluation.json, plan/calibration.json, plan/BENCHMARK.json,
+    plan/BENCHMARK/VARIANT.json and plan/fresh_critics/BENCHMARK.json; nothing on an error."""
     params = load_params(root / PARAMS)
     plans = resolve(params, load_objectives(root / OBJECTIVES))
     study = StudyPlan(
         scale=params.scale,
         settings=params.scales[params.scale],
-        benchmarks={name: params.benchmarks[name] for name in params.study.benchmarks},
+        benchmarks={
+            name: params.benchmarks[name]
+            for name in (*params.study.benchmarks, *params.study.more_modes.benchmarks)
+        },
+        of_every_variant=params.study.benchmarks,
         variants={name: params.variants[name] for name in params.study.variants},
         runs=tuple((plan.benchmark, plan.variant) for plan in plans),
     )
     shutil.rmtree(root / PLAN, ignore_errors=True)
+    settings = study.settings
     write_model(study, root / PLAN / "study.json")
+    write_model(
+        EvaluationPlan(resamples=settings.resamples, backbones=params.backbones), root / PLAN / EVALUATION
+    )
+    write_model(
+        CalibrationPlan(samples=settings.calibration_samples, repeats=settings.calibration_repeats),
+        root / PLAN / CALIBRATION,
+    )
     for name, benchmark in study.benchmarks.items():
-        epochs = study.settings.classifier_epochs
+        epochs = settings.classifier_epochs
         write_model(
             BenchmarkPlan(benchmark=name, setting=benchmark.setting, classifier_epochs=epochs),
             root / PLAN / f"{name}.json",

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from pipeline.config import DigitsData, RunPlan
+from pipeline.config import MixtureData, RunPlan
 from pipeline.data.files import json_bytes, write_atomic
 from pipeline.data.images import to_uint8
 from pipeline.errors import UserError
@@ -33,9 +33,9 @@ QUANTITIES = (
 class Trained:
     """A finished run. The stack holds the plan's seeds first; a lone seed is there twice.
 
-    logged: (generator updates done, (Q, S)) per logged step; samples: (generator updates done, (S, N, D)) per
-    checkpoint; saved: (generator updates done, the generators' flat buffer) at the plan's `saved_at`;
-    diverged: {seed: updates with finite losses}.
+    logged: (generator updates done, (Q, S)) per logged step; samples: (generator updates done, (S, M, D)) per
+    checkpoint, at the end (S, N, D); saved: (generator updates done, the generators' flat buffer) at the
+    plan's `saved_at`; diverged: {seed: updates with finite losses}.
     """
 
     plan: RunPlan
@@ -49,8 +49,11 @@ class Trained:
 
 
 def write_run(run: Trained, folder: Path, route: str) -> None:
-    """weights.safetensors, generators.safetensors, history.parquet, samples.safetensors (samples, steps) and
-    meta.json."""
+    """weights.safetensors, generators.safetensors, history.parquet, samples.safetensors and meta.json.
+
+    Of the samples: `steps` (C,), `samples` (C, S, M, D) at every checkpoint, and `final` (S, N, D), of which
+    the last `samples` are the first; images are uint8.
+    """
     plan, count = run.plan, len(run.plan.seeds)
     folder.mkdir(parents=True, exist_ok=True)
     weights = run.generator.state("generator") | run.critic.state("critic")
@@ -58,10 +61,12 @@ def write_run(run: Trained, folder: Path, route: str) -> None:
     write_atomic(folder / "weights.safetensors", safetensors.torch.save(weights))
     write_atomic(folder / GENERATORS, safetensors.torch.save(_saved_generators(run, count)))
     history(run).to_parquet(folder / "history.parquet", index=False)
-    samples = torch.stack([fakes[:count] for _, fakes in run.samples])
-    if isinstance(plan.setting.data, DigitsData):
-        samples = to_uint8(samples)
-    tensors = {"samples": samples, "steps": torch.tensor([step for step, _ in run.samples])}
+    final = run.samples[-1][1][:count]
+    samples = torch.stack([fakes[:count, : plan.setting.checkpoint_samples] for _, fakes in run.samples])
+    if not isinstance(plan.setting.data, MixtureData):
+        samples, final = to_uint8(samples), to_uint8(final)
+    steps = torch.tensor([step for step, _ in run.samples])
+    tensors = {"samples": samples, "final": final.contiguous(), "steps": steps}
     write_atomic(folder / "samples.safetensors", safetensors.torch.save(tensors))
     meta = {
         "benchmark": plan.benchmark,

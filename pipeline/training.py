@@ -45,7 +45,7 @@ def train(benchmark: str, variant: str, root: Path) -> None:
     training = Training(plan, sampler, dimensions, device)
     smallest = min(training.generator.smallest_layer, training.critic.smallest_layer)
     route = prepare_cpu(plan.recipe.batch * smallest)
-    training.run(checkpoint, progress_file(root / WORK / "progress" / f"train@{plan.name}.json"))
+    training.run(checkpoint, progress_file(root / WORK / "progress" / f"{plan.stage('train')}.json"))
     write_run(training.trained(), run_path(root, RUNS, benchmark, variant), route)
     checkpoint.unlink(missing_ok=True)
 
@@ -101,7 +101,7 @@ class Training:
         self.finite_updates = torch.zeros(len(self.stack), dtype=torch.int64, device=device)
         self.finite = torch.ones(len(self.stack), dtype=torch.bool, device=device)
         self.logged: list[tuple[int, Tensor]] = []  # (generator updates done, (Q, S))
-        self.samples: list[tuple[int, Tensor]] = []  # (generator updates done, (S, N, D))
+        self.samples: list[tuple[int, Tensor]] = []  # (updates done, (S, M, D)), at the end (S, N, D)
         self.saved: list[tuple[int, Tensor]] = []  # (generator updates done, the generators' flat buffer)
 
     def run(self, checkpoint: Path | None = None, progress: Progress = lambda done, total: None) -> None:
@@ -215,9 +215,12 @@ class Training:
         return torch.stack(draws).to(self.device)
 
     def _sample(self) -> Tensor:
-        """Fakes (S, N, D) of the generators as they are; NaN for seeds that diverged."""
+        """Fakes of the generators as they are, (S, M, D), at the end (S, N, D); NaN for diverged seeds."""
         self.finite &= self.generator.all_finite() & self.critic.all_finite()
-        fake = self.generator.layers(self.evaluation_latent)[-1].cpu()
+        latent = self.evaluation_latent
+        if self.updates < self.plan.generator_updates:
+            latent = latent[:, : self.plan.setting.checkpoint_samples]
+        fake = self.generator.layers(latent)[-1].cpu()
         fake[~self.finite.cpu()] = torch.nan
         return fake
 

@@ -28,6 +28,6 @@ def run_plan(
             "checkpoints": 2,
             "saved_at": saved_at or (2, updates),
             "recipe": base.recipe.model_copy(update=recipe),
-            "setting": base.setting.model_copy(update={"evaluation_samples": 100}),
+            "setting": base.setting.model_copy(update={"evaluation_samples": 100, "checkpoint_samples": 50}),
         }
     )

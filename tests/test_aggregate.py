@@ -44,7 +44,12 @@ def _write_settings(root: Path, variants: list[str]) -> None:
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
     params["scale"] = "smoke"
     params["scales"]["smoke"] |= {"seeds": 4, "classifier_epochs": 15}
-    params["study"] = {"benchmarks": ["ring", "digits"], "variants": variants}
+    params["study"] = {
+        "datasets": ["ring", "digits"],
+        "benchmarks": ["ring", "digits"],
+        "variants": variants,
+        "more_modes": {"benchmarks": [], "variants": []},
+    }
     params["fresh_critics"]["generator"] = variants[0]
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     shutil.copy(PROJECT / "objectives.yaml", root / "objectives.yaml")

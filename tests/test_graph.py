@@ -108,7 +108,12 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in (folder / "reports" / "results").glob("*"):
         if path.name != "provenance.json":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    study = {"benchmarks": list(BENCHMARKS), "variants": [KEPT, OTHER]}
+    study = {
+        "datasets": [*BENCHMARKS, "grid"],
+        "benchmarks": list(BENCHMARKS),
+        "variants": [KEPT, OTHER],
+        "more_modes": {"benchmarks": ["grid"], "variants": [KEPT]},
+    }
     critics = {"fresh_critics": {"generator": KEPT}}
     edit(folder / "params.yaml", {"scale": "smoke", "study": study, **critics})
     entries = yaml.safe_load((folder / "objectives.yaml").read_text())

@@ -44,7 +44,13 @@ def small(tmp_path: Path) -> Callable[..., dict[str, RunPlan]]:
 
     def planned(**variants: dict[str, Any]) -> dict[str, RunPlan]:
         settings = yaml.safe_load((ROOT / PARAMS).read_text(encoding="utf-8"))
-        settings["study"] = {"benchmarks": ["ring"], "variants": list(variants)}
+        none = {"benchmarks": [], "variants": []}
+        settings["study"] = {
+            "datasets": ["ring"],
+            "benchmarks": ["ring"],
+            "variants": list(variants),
+            "more_modes": none,
+        }
         settings["fresh_critics"]["generator"] = next(iter(variants))
         settings["variants"] = {name: {"title": name} | own for name, own in variants.items()}
         (tmp_path / PARAMS).write_text(yaml.safe_dump(settings))
@@ -73,8 +79,10 @@ def test_titles_are_short_and_tell_variants_apart(whole: tuple[Params, dict[str,
 def test_every_run_of_the_study_resolves(whole: tuple[Params, dict[str, Objective]]) -> None:
     params, objectives = whole
     plans = resolve(params, objectives)
-    names = [(b, v) for b in params.study.benchmarks for v in params.study.variants]
-    assert [(plan.benchmark, plan.variant) for plan in plans] == names
+    study = params.study
+    names = [(b, v, False) for b in study.benchmarks for v in study.variants]
+    names += [(b, v, True) for b in study.more_modes.benchmarks for v in study.more_modes.variants]
+    assert [(plan.benchmark, plan.variant, plan.more_modes) for plan in plans] == names
     for plan in plans:
         own = params.variants[plan.variant].parameters
         spec = dict(objectives[plan.objective].spec)
@@ -165,12 +173,28 @@ def test_fresh_critics_know_the_critics_half_of_a_recipe(
         ({"fresh_critics": {"saved_at": [0.5, 1.5]}}, r"fresh_critics.saved_at.1: .*1"),
         ({"fresh_critics": {"saved": [1]}}, r"fresh_critics.saved: unknown key 'saved'"),
         (
-            {"study": {"benchmarks": ["fresh_critics"]}, "benchmarks": "rename"},
+            {
+                "study": {
+                    "datasets": ["fresh_critics"],
+                    "benchmarks": ["fresh_critics"],
+                    "more_modes": {"benchmarks": [], "variants": []},
+                },
+                "benchmarks": "rename",
+            },
             r"'fresh_critics' is the name",
+        ),
+        ({"study": {"datasets": ["ring"]}}, r"study.datasets: must be .* ring, digits, grid, stacked_digits"),
+        (
+            {"study": {"more_modes": {"benchmarks": ["ring"], "variants": ["minimax"]}}},
+            r"'ring' is in study.benchmarks too",
+        ),
+        (
+            {"study": {"more_modes": {"benchmarks": ["grid"], "variants": ["minmax"]}}},
+            r"study.more_modes.variants: unknown variant of the study 'minmax'; did you mean 'minimax'",
         ),
     ],
 )
-def test_mistakes_in_the_settings_of_fresh_critics(
+def test_mistakes_in_the_settings_of_the_study_and_its_fresh_critics(
     changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     settings = yaml.safe_load((ROOT / PARAMS).read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.config import BenchmarkPlan, DigitsData, RingData
+from pipeline.config import BenchmarkPlan, DigitsData, MixtureData, RingData, StackedDigitsData
 from pipeline.data import mixtures
 from pipeline.data.files import write_folder
 from pipeline.data.images import Images, images_to_bytes
@@ -14,6 +14,7 @@ from pipeline.settings import read_model
 
 # Of the 1797 images as uint8 0..16, in scikit-learn's order: another release must not change the data unseen.
 DIGITS_SHA256 = "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3"
+OTHER_PLANS = ("study", "evaluation", "calibration")  # files of the plan that are no data set's
 
 
 def fetch(dataset: str, root: Path) -> None:
@@ -23,8 +24,8 @@ def fetch(dataset: str, root: Path) -> None:
     """
     settings = read_plan(dataset, root).setting.data
     folder = root / "data" / dataset
-    if isinstance(settings, RingData):
-        _fetch_ring(settings, folder)
+    if isinstance(settings, MixtureData):
+        _fetch_mixture(settings, folder)
     else:
         _fetch_digits(settings, folder)
 
@@ -35,24 +36,25 @@ def read_plan(dataset: str, root: Path) -> BenchmarkPlan:
     Reads settings only, no objectives: an edited objective fetches nothing again.
     """
     path = root / "plan" / f"{dataset}.json"
-    if dataset == "study" or not path.exists():
-        known = [plan.stem for plan in (root / "plan").glob("*.json") if plan.stem != "study"]
+    if dataset in OTHER_PLANS or not path.exists():
+        known = [plan.stem for plan in (root / "plan").glob("*.json") if plan.stem not in OTHER_PLANS]
         if not known:
             raise UserError(f"{root / 'plan'}: no plan here; run the stage plan first")
         raise unknown("dataset", dataset, known, str(root / "plan"))
     return read_model(BenchmarkPlan, path)
 
 
-def _fetch_ring(settings: RingData, folder: Path) -> None:
-    content = mixtures.mixture_to_bytes(mixtures.ring(settings))
+def _fetch_mixture(settings: MixtureData, folder: Path) -> None:
+    content = mixtures.mixture_to_bytes(mixtures.mixture(settings))
+    place = "at angles 2 pi i / K on a circle" if isinstance(settings, RingData) else "on a square grid"
     about = {
-        "source": "computed: equal normals at angles 2 pi i / K on a circle",
+        "source": f"computed: equal normals {place}",
         "split": "none: an exact law",
     }
     write_folder(folder, {mixtures.FILE: content}, about)
 
 
-def _fetch_digits(settings: DigitsData, folder: Path) -> None:
+def _fetch_digits(settings: DigitsData | StackedDigitsData, folder: Path) -> None:
     images = digits(settings)
     about = {
         "source": "Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998, CC BY 4.0), "
@@ -62,7 +64,7 @@ def _fetch_digits(settings: DigitsData, folder: Path) -> None:
     write_folder(folder, {f"{folder.name}.safetensors": images_to_bytes(images, 8, 8)}, about)
 
 
-def digits(settings: DigitsData) -> Images:
+def digits(settings: DigitsData | StackedDigitsData) -> Images:
     """scikit-learn's digits: level v of 0..16 becomes round(255 v / 16); both parts in the source's order.
 
     The split is stratified: every class keeps its share, to one image. Raises UserError when scikit-learn

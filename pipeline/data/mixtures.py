@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.config import RingData
+from pipeline.config import GridData, MixtureData, RingData
 from pipeline.data.files import json_bytes, read_verified
 from pipeline.errors import UserError
 
@@ -82,6 +82,27 @@ def ring(settings: RingData) -> Mixture:
         )
     weights = torch.full((settings.modes,), 1 / settings.modes, dtype=torch.float64)
     return Mixture(torch.tensor(means, dtype=torch.float64), settings.std, weights)
+
+
+def grid(settings: GridData) -> Mixture:
+    """side^2 equal modes, `spacing` apart in both directions, centred at 0; row by row from below.
+
+    Raises UserError when neighbouring modes overlap (see SEPARATION).
+    """
+    if settings.spacing < SEPARATION * settings.std:
+        raise UserError(
+            f"grid: neighbouring modes are {settings.spacing / settings.std:.3g} std apart; the exact "
+            f"measurements need at least {SEPARATION:g}: a larger spacing or a smaller std"
+        )
+    places = [(i - (settings.side - 1) / 2) * settings.spacing for i in range(settings.side)]
+    means = [[x, y] for y in places for x in places]
+    weights = torch.full((len(means),), 1 / len(means), dtype=torch.float64)
+    return Mixture(torch.tensor(means, dtype=torch.float64), settings.std, weights)
+
+
+def mixture(settings: MixtureData) -> Mixture:
+    """The mixture of a benchmark's settings. Raises UserError when neighbouring modes overlap."""
+    return ring(settings) if isinstance(settings, RingData) else grid(settings)
 
 
 def mixture_to_bytes(mixture: Mixture) -> bytes:

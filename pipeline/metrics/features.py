@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.config import DigitsData
+from pipeline.config import MixtureData
 from pipeline.data.fetch import read_plan
 from pipeline.data.files import json_bytes, write_atomic
 from pipeline.data.images import Images, load_images, to_unit
@@ -83,7 +83,7 @@ def train_features(dataset: str, root: Path) -> None:
     Raises UserError for an unknown data set and for missing or corrupt data.
     """
     plan = read_plan(dataset, root)
-    if not isinstance(plan.setting.data, DigitsData):
+    if isinstance(plan.setting.data, MixtureData):
         report = {"dataset": dataset, "classifier_sha256": None, "note": "exact density: no features needed"}
         write_atomic(root / "features" / dataset / REPORT, json_bytes(report))
         return

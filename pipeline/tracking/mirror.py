@@ -179,7 +179,7 @@ class _Mirror:
             "benchmark": plan.benchmark,
             "variant": plan.variant,
             "objective": plan.objective,
-            "stage": f"{'evaluate' if 'metrics.csv' in source.files else 'train'}@{plan.name}",
+            "stage": plan.stage("evaluate" if "metrics.csv" in source.files else "train"),
             "scale": self.scale,
             "plan_sha256": sha256(source.files["plan.json"].read_bytes()),
         } | self.commit
