@@ -151,11 +151,15 @@ def write_project(
         classifier_epochs=1,
         bootstrap_resamples=100,
         floor_repeats=2,
+        resamples=2,
+        calibration_samples=(100,),
+        calibration_repeats=2,
     )
     study = StudyPlan(
         scale="smoke",
         settings=scale,
         benchmarks={name: benchmark(name) for name in ("ring", "digits")},
+        of_every_variant=("ring", "digits"),
         variants={name: Variant(title=name, objective="minimax") for name in variants},
         runs=tuple(runs),
     )
