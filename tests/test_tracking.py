@@ -69,6 +69,7 @@ def benchmark(name: str) -> Benchmark:
         generator=GeneratorNetwork(widths=(8, 8), activation="relu", output="linear"),
         critic=CriticNetwork(widths=(8,), activation="relu"),
         evaluation_samples=100,
+        checkpoint_samples=50,
         collapse_below=0.5,
     )
 
@@ -93,6 +94,7 @@ def plan_of(name: str, variant: str, seeds: int) -> RunPlan:
         generator_updates=UPDATES,
         checkpoints=3,
         saved_at=(UPDATES,),
+        more_modes=False,
     )
 
 

@@ -18,7 +18,8 @@ kink, where Newton's step does not exist, by bisection. Neither omega nor its in
 outputs say of p/(p + q) is read off afterwards by `discriminator`.
 
 Concavity is not needed to end at the maximum: phi' + r psi' = rho(t) (r - omega^-1(t)), with rho of the sign
-of omega', changes sign once, so the gain of a cell rises up to omega(r) and falls behind it, whatever the coordinate.
+of omega', changes sign once, so the gain of a cell rises up to omega(r) and falls behind it, whatever the
+coordinate.
 
 A cell has arrived when its step is below `TOLERANCE` of 1 + |v|, which a last Newton step then squares, or
 promises less than `NEGLIGIBLE` of gain: the best output of total variation is infinite.
