@@ -11,6 +11,7 @@ so that for p = q they are biased upwards, about like N**(-1/2).
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +28,7 @@ def directions(dimensions: int, generator: torch.Generator) -> Tensor:
     normal = torch.randn(
         frames, dimensions, dimensions, generator=generator, device=generator.device, dtype=torch.float64
     )
-    orthonormal = torch.linalg.qr(normal).Q
+    orthonormal: Tensor = torch.linalg.qr(normal).Q
     return orthonormal.mT.reshape(-1, dimensions)[:PROJECTIONS]
 
 
@@ -46,10 +47,12 @@ def sorted_to_costs(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def sliced(real: Tensor, fake: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
     """real (S, N, D), fake (S, M, D) -> (S,) each."""
-    along = directions(real.shape[2], generator).to(real.device)
+    along = directions(real.shape[2], generator).cpu()
     first, second = [], []
-    for x, y in zip(real, fake, strict=True):
-        w1, w2_squared = sorted_to_costs(*(torch.sort(along @ one.double().T).values for one in (x, y)))
+    for x, y in zip(real.cpu(), fake.cpu(), strict=True):
+        # numpy sorts 20 times as fast as torch on one core.
+        ranked = [torch.from_numpy(np.sort((along @ one.double().T).numpy())) for one in (x, y)]
+        w1, w2_squared = sorted_to_costs(*ranked)
         first.append(w1.mean())
         second.append(w2_squared.mean().sqrt())
     return {"sliced_wasserstein_1": torch.stack(first), "sliced_wasserstein_2": torch.stack(second)}
