@@ -1,0 +1,1 @@
+"""How far the estimators of divergences can be trusted, on pairs whose divergences are known."""
