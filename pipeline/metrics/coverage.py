@@ -12,18 +12,11 @@ import torch
 from torch import Tensor
 
 from pipeline.data.mixtures import Mixture
+from pipeline.metrics.nearest import nearest_modes
 
 QUALITY_RADIUS = 3.0
 SHARE = 0.1
 HIGH_QUALITY_CEILING = 1 - math.exp(-(QUALITY_RADIUS**2) / 2)
-
-
-def nearest_modes(samples: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
-    """samples (N, 2) -> index of the nearest mode (N,), distance to it in std (N,) float64."""
-    # Differences, not the expanded square: |x - mu| is 1e-2 of |x|, and half of the digits would be lost.
-    squared = (samples.double().unsqueeze(1) - mixture.means).square().sum(-1)
-    nearest, mode = squared.min(1)
-    return mode, nearest.sqrt() / mixture.std
 
 
 def samples_to_coverage(samples: Tensor, mixture: Mixture) -> dict[str, float]:

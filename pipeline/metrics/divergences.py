@@ -23,7 +23,7 @@ from scipy.special import digamma
 from torch import Tensor
 
 from pipeline.data.mixtures import Mixture
-from pipeline.metrics.coverage import nearest_modes
+from pipeline.metrics.nearest import nearest_modes
 
 Array = npt.NDArray[np.float64]
 
