@@ -118,8 +118,8 @@ def _shares(name: str, title: str, size: float, mixture: Mixture, shares: np.nda
 def widths_to_truth(width: float, std: float) -> dict[str, float]:
     """The same far-apart modes in the plane, N(mu, std^2 I) in the data and N(mu, (width std)^2 I) generated.
 
-    With s = width: KL(p || q) = 1/s^2 - 1 + 2 log s and the reverse s^2 - 1 - 2 log s; W2 = sqrt(2) |s - 1| std and
-    W1 = sqrt(pi/2) |s - 1| std, as x -> s x is the best map for both; the other f-divergences by quadrature
+    With s = width: KL(p || q) = 1/s^2 - 1 + 2 log s, the reverse s^2 - 1 - 2 log s; W2 = sqrt(2) |s - 1| std
+    and W1 = sqrt(pi/2) |s - 1| std, as x -> s x is the best map for both; the rest by quadrature
     over the radius (1e-9). Kernel and sliced distances are left out.
     """
     log_s = math.log(width)

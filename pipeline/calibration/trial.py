@@ -138,7 +138,7 @@ def trial_to_limits(rows: list[Row], pairs: list[Pair]) -> list[Row]:
 
 
 def _smallest(line: list[dict[str, Any]], critical: float, of: dict[str, Pair]) -> tuple[float, float]:
-    """(truth, size); NaN where not even the farthest pair is told from zero, and of families without sizes."""
+    """(truth, size); NaN where not even the farthest pair is told from zero; no size but of normals."""
     line = sorted(line, key=lambda entry: (entry["truth"], of[entry["pair"]].size))
     for near, far in pairwise(line):
         low, high = (entry["mean"] - ONE_SIDED * entry["spread"] for entry in (near, far))
