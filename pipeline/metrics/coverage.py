@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.mixtures import Mixture
+from pipeline.metrics.divergences import kl_divergence
 from pipeline.metrics.nearest import nearest_modes
 
 QUALITY_RADIUS = 3.0
@@ -48,8 +49,3 @@ def labels_to_coverage(labels: Tensor, frequencies: Tensor) -> dict[str, float]:
         "classes_covered": float((counts >= SHARE * len(labels) * frequencies).sum()),
         "reverse_kl_classes": kl_divergence(counts / len(labels), frequencies),
     }
-
-
-def kl_divergence(q: Tensor, p: Tensor) -> float:
-    """sum_i q_i log(q_i / p_i) in nats, with 0 log 0 = 0; p > 0."""
-    return max(0.0, float((torch.xlogy(q, q) - torch.xlogy(q, p)).sum()))

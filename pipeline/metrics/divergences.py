@@ -70,6 +70,11 @@ class Partition:
         return torch.bincount(self.cells(samples), minlength=len(self.probabilities)).double() / len(samples)
 
 
+def kl_divergence(q: Tensor, p: Tensor) -> float:
+    """sum_i q_i log(q_i / p_i) in nats, with 0 log 0 = 0; p > 0."""
+    return max(0.0, float((torch.xlogy(q, q) - torch.xlogy(q, p)).sum()))
+
+
 def jensen_shannon(p: Tensor, q: Tensor) -> float:
     """1/2 KL(p || m) + 1/2 KL(q || m), m = (p + q) / 2, of two probability vectors; in [0, log 2]."""
     log_middle = ((p + q) / 2).clamp(min=torch.finfo(p.dtype).tiny).log()

@@ -18,8 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipeline.metrics.coverage import kl_divergence
-from pipeline.metrics.divergences import jensen_shannon
+from pipeline.metrics.divergences import jensen_shannon, kl_divergence
 from pipeline.metrics.estimators.interface import Estimator
 
 HALF_COUNT = 0.5
