@@ -1,7 +1,8 @@
-"""The pairs of known laws on which estimators are tried: normals a distance apart, and rings of modes.
+"""The pairs of known laws on which estimators are tried: normals a distance apart, and mixtures of modes.
 
-The first law stands for the data p, the second for a generator q. On the ring a generator misses modes, gives
-them other shares, or is too wide or too narrow; the distances of normals are in standard deviations.
+The first law stands for the data p, the second for a generator q. On the ring and on the grid, those of the
+study, a generator misses modes, gives them other shares, or is too wide or too narrow; the distances of
+normals are in standard deviations.
 """
 
 import math
@@ -10,21 +11,26 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.integrate import quad
 from torch import Tensor
 
 from pipeline.calibration.truths import normals_to_truth, weights_to_truth
-from pipeline.config import RingData
-from pipeline.data.mixtures import Mixture, ring
+from pipeline.config import GridData, RingData
+from pipeline.data.mixtures import Mixture, mixture
 
 DISTANCES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 DIMENSIONS = (1, 2, 16, 64)
-RING = RingData(kind="ring", modes=8, radius=1.0, std=0.01)
-MISSING = (1, 2, 4)
+MIXTURES = {
+    "ring": mixture(RingData(kind="ring", modes=8, radius=1.0, std=0.01)),
+    "grid": mixture(GridData(kind="grid", side=5, spacing=0.5, std=0.0125)),
+}
+MISSED = (0.125, 0.25, 0.5)  # shares of the modes
 RATIOS = (2.0, 10.0)  # of the largest share to the smallest, in equal steps of the logarithm
 WIDTHS = (0.5, 2.0)  # of the generator's modes, in those of the data
 
+Array = npt.NDArray[np.float64]
 Sampler = Callable[[int, torch.Generator], Tensor]  # (N, generator) -> (N, D) float32
 
 
@@ -52,7 +58,10 @@ class Pair:
 
 def pairs() -> list[Pair]:
     """Every pair, by family, the equal one of each family first."""
-    return [*_normals(), *_rings()]
+    made = _normals()
+    for family, data in MIXTURES.items():
+        made += _mixture_pairs(family, data)
+    return made
 
 
 def _normals() -> list[Pair]:
@@ -78,41 +87,42 @@ def _normal(dimensions: int, distance: float, n: int, generator: torch.Generator
     return samples
 
 
-def _rings() -> list[Pair]:
-    mixture = ring(RING)
-    equal = np.full(RING.modes, 1 / RING.modes)
-    made = [_shares("ring_equal", "equal rings", 0.0, mixture, equal)]
-    for missing in MISSING:
-        left = np.where(np.arange(RING.modes) < missing, 0.0, 1.0)
-        title = f"ring without {missing} of {RING.modes} modes"
-        made.append(_shares(f"ring_missing_{missing}", title, missing, mixture, left / left.sum()))
+def _mixture_pairs(family: str, data: Mixture) -> list[Pair]:
+    modes = data.modes
+    made = [_shares(family, f"{family}_equal", f"equal laws, {family}", 0.0, data, np.ones(modes))]
+    for missed in MISSED:
+        count = round(missed * modes)
+        left = np.where(np.arange(modes) < count, 0.0, 1.0)
+        title = f"{family} without {count} of {modes} modes"
+        made.append(_shares(family, f"{family}_missing_{count}", title, missed, data, left))
     for ratio in RATIOS:
-        shares = np.geomspace(1.0, ratio, RING.modes)
-        title = f"ring with shares up to {ratio:g} : 1"
-        made.append(_shares(f"ring_shares_{ratio:g}", title, ratio, mixture, shares / shares.sum()))
+        title = f"{family} with shares up to {ratio:g} : 1"
+        shares = np.geomspace(1.0, ratio, modes)
+        made.append(_shares(family, f"{family}_shares_{ratio:g}", title, ratio, data, shares))
     for width in WIDTHS:
-        q = Mixture(mixture.means, width * mixture.std, mixture.weights)
+        q = Mixture(data.means, width * data.std, data.weights)
         made.append(
             Pair(
-                f"ring_width_{width:g}",
-                f"ring of modes {width:g} times as wide",
-                "ring",
+                f"{family}_width_{width:g}",
+                f"{family} of modes {width:g} times as wide",
+                family,
                 width,
                 2,
-                mixture.sample,
+                data.sample,
                 q.sample,
-                partial(widths_to_truth, width, mixture.std),
+                partial(widths_to_truth, width, data.std),
             )
         )
     return made
 
 
-def _shares(name: str, title: str, size: float, mixture: Mixture, shares: np.ndarray) -> Pair:
+def _shares(family: str, name: str, title: str, size: float, data: Mixture, shares: Array) -> Pair:
+    shares = shares / shares.sum()
     left = torch.from_numpy(shares > 0)
     weights = torch.from_numpy(shares)[left]
-    q = Mixture(mixture.means[left], mixture.std, weights / weights.sum())
-    known = partial(weights_to_truth, mixture.means.numpy(), mixture.std, mixture.weights.numpy(), shares)
-    return Pair(name, title, "ring", size, 2, mixture.sample, q.sample, known)
+    q = Mixture(data.means[left], data.std, weights / weights.sum())
+    known = partial(weights_to_truth, data.means.numpy(), data.std, data.weights.numpy(), shares)
+    return Pair(name, title, family, size, 2, data.sample, q.sample, known)
 
 
 def widths_to_truth(width: float, std: float) -> dict[str, float]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from pipeline.figures.calibration import calibration
 from pipeline.figures.curves import generator_gradient_norms, modes_through_training
 from pipeline.figures.distances import likelihood_spread, three_panels
 from pipeline.figures.exact import distance_jsd, slope_map
@@ -34,6 +35,7 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "intervals_digits": intervals_digits,
     "distance_jsd": distance_jsd,
     "slope_map": slope_map,
+    "calibration": calibration,
     "three_panels": three_panels,
     "likelihood_spread": likelihood_spread,
     "frozen_and_total": frozen_and_total,

@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 
 RESULTS = "reports/results"
 FOLDER = "reports/figures"
+CALIBRATION = "calibration"  # below the results
 # Every run has rows in these, whatever became of its seeds; in the others a run whose seeds diverged may not.
 WHOLE = ("metrics.csv", "summary.csv")
 
@@ -180,6 +181,28 @@ class Results:
     def references(self) -> pd.DataFrame:
         """Floors, ceilings and real against real."""
         return self._table("references.csv", "benchmark metric kind value low high")
+
+    @cached_property
+    def calibration_trials(self) -> pd.DataFrame:
+        """What every estimator said of every pair, against the truth."""
+        return self._calibration("", "quantity pair n repeats truth mean spread")
+
+    @cached_property
+    def calibration_limits(self) -> pd.DataFrame:
+        """Floor, critical value, smallest and largest truth: by estimator, quantity, family and n."""
+        return self._calibration("_limits", "quantity family n floor critical smallest smallest_size largest")
+
+    def _calibration(self, end: str, columns: str) -> pd.DataFrame:
+        found = sorted(path.stem for path in (self.folder / CALIBRATION).glob("*_limits.csv"))
+        names = [stem.removesuffix("_limits") for stem in found]
+        if not names:
+            raise UserError(
+                f"{self.folder / CALIBRATION}: no table of an estimator; run the stages calibrate"
+            )
+        tables = [
+            self._table(f"{CALIBRATION}/{name}{end}.csv", columns).assign(estimator=name) for name in names
+        ]
+        return pd.concat(tables, ignore_index=True)
 
     @cached_property
     def gallery(self) -> pd.DataFrame:
