@@ -7,7 +7,7 @@ pipeline/metrics/divergences.py has them.
 import torch
 from torch import Tensor
 
-from pipeline.calibration.pairs import MIXTURES
+from pipeline.calibration.pairs import DATA, MIXTURES
 from pipeline.data.mixtures import Mixture
 from pipeline.metrics import divergences
 from pipeline.metrics.estimators.interface import Estimator
@@ -33,6 +33,7 @@ def known_density(family: str) -> Estimator:
         largest_dimensions=2,
         smallest_samples=divergences.NEIGHBOURS + 2,
         settings={
+            **DATA[family].model_dump(),
             "neighbours": divergences.NEIGHBOURS,
             "rings": divergences.RINGS,
             "sectors": divergences.SECTORS,

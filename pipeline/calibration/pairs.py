@@ -9,26 +9,29 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.integrate import quad
+from scipy.special import log_expit
 from torch import Tensor
 
 from pipeline.calibration.truths import normals_to_truth, weights_to_truth
-from pipeline.config import GridData, RingData
+from pipeline.config import GridData, MixtureData, RingData
 from pipeline.data.mixtures import Mixture, mixture
 
 DISTANCES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 DIMENSIONS = (1, 2, 16, 64)
-MIXTURES = {
-    "ring": mixture(RingData(kind="ring", modes=8, radius=1.0, std=0.01)),
-    "grid": mixture(GridData(kind="grid", side=5, spacing=0.5, std=0.0125)),
+DATA: dict[str, MixtureData] = {
+    "ring": RingData(kind="ring", modes=8, radius=1.0, std=0.01),
+    "grid": GridData(kind="grid", side=5, spacing=0.5, std=0.0125),
 }
-MISSED = (0.125, 0.25, 0.5)  # shares of the modes
+MIXTURES = {family: mixture(data) for family, data in DATA.items()}
+MISSED = (0.125, 0.25, 0.5, 0.75)  # shares of the modes
 RATIOS = (2.0, 10.0)  # of the largest share to the smallest, in equal steps of the logarithm
-WIDTHS = (0.5, 2.0)  # of the generator's modes, in those of the data
+WIDTHS = (0.5, 2.0, 8.0)  # of the generator's modes, in those of the data
 
 Array = npt.NDArray[np.float64]
 Sampler = Callable[[int, torch.Generator], Tensor]  # (N, generator) -> (N, D) float32
@@ -128,37 +131,37 @@ def _shares(family: str, name: str, title: str, size: float, data: Mixture, shar
 def widths_to_truth(width: float, std: float) -> dict[str, float]:
     """The same far-apart modes in the plane, N(mu, std^2 I) in the data and N(mu, (width std)^2 I) generated.
 
-    With s = width: KL(p || q) = 1/s^2 - 1 + 2 log s, the reverse s^2 - 1 - 2 log s; W2 = sqrt(2) |s - 1| std
-    and W1 = sqrt(pi/2) |s - 1| std, as x -> s x is the best map for both; the rest by quadrature
-    over the radius (1e-9). Kernel and sliced distances are left out.
+    With s = width, and k^2 = 4 s^2 log s/(s^2 - 1) the squared radius in std at which p = q::
+
+        KL(p || q) = 1/s^2 - 1 + 2 log s    KL(q || p) = s^2 - 1 - 2 log s    H2 = 2 - 4 s/(1 + s^2)
+        TV = |exp(-k^2/(2 s^2)) - exp(-k^2/2)|    W1 = sqrt(pi/2) |s - 1| std    W2 = sqrt(2) |s - 1| std
+
+    as x -> s x is the best map for both; the Jensen-Shannon divergence by quadrature over the radius (1e-10).
+    Kernel and sliced distances are left out. Raises ValueError for width 1, where p = q.
     """
-    log_s = math.log(width)
+    if width == 1 or not width > 0:
+        raise ValueError(f"a width above 0 and other than 1 is needed, not {width}")
+    s, log_s = width, math.log(width)
+    kink_squared = 4 * s**2 * log_s / (s**2 - 1)
+    total_variation = abs(math.exp(-kink_squared / (2 * s**2)) - math.exp(-kink_squared / 2))
 
-    def integral(f: Callable[[float], float]) -> float:
-        """E_p f(q/p), the radius R in std having the density R exp(-R^2/2)."""
+    def jensen_shannon(radius: float) -> float:
+        p = radius * math.exp(-(radius**2) / 2)
+        q = radius / s**2 * math.exp(-(radius**2) / (2 * s**2))
+        log_r = radius**2 / 2 * (1 - s**-2) - 2 * log_s
+        return float(p * (math.log(2) + log_expit(-log_r)) + q * (math.log(2) + log_expit(log_r))) / 2
 
-        def integrand(radius: float) -> float:
-            log_r = radius**2 / 2 * (1 - width**-2) - 2 * log_s
-            return radius * f(math.exp(log_r)) * math.exp(-(radius**2) / 2)
-
-        # q/p = 1 at this radius, where |r - 1| has its kink.
-        kink = math.sqrt(4 * log_s / (1 - width**-2))
-        end = 12.0 * max(1.0, width)
-        return sum(
-            float(quad(integrand, a, b, epsabs=1e-13, limit=200)[0]) for a, b in ((0.0, kink), (kink, end))
-        )
-
-    def jensen_shannon(r: float) -> float:
-        return (r * math.log(r) if r > 0 else 0.0) / 2 - (1 + r) / 2 * math.log((1 + r) / 2)
-
-    total_variation = integral(lambda r: abs(r - 1)) / 2
+    edges = (0.0, math.sqrt(kink_squared), 12.0 * max(1.0, s))
     return {
-        "kl": width**-2 - 1 + 2 * log_s,
-        "reverse_kl": width**2 - 1 - 2 * log_s,
-        "jensen_shannon": integral(jensen_shannon),
+        "kl": s**-2 - 1 + 2 * log_s,
+        "reverse_kl": s**2 - 1 - 2 * log_s,
+        "jensen_shannon": sum(
+            float(quad(jensen_shannon, low, high, epsabs=1e-13, limit=200)[0])
+            for low, high in pairwise(edges)
+        ),
         "total_variation": total_variation,
-        "squared_hellinger": integral(lambda r: (math.sqrt(r) - 1) ** 2),
+        "squared_hellinger": 2 - 4 * s / (1 + s**2),
         "two_sample_accuracy": (1 + total_variation) / 2,
-        "wasserstein_1": math.sqrt(math.pi / 2) * abs(width - 1) * std,
-        "wasserstein_2": math.sqrt(2) * abs(width - 1) * std,
+        "wasserstein_1": math.sqrt(math.pi / 2) * abs(s - 1) * std,
+        "wasserstein_2": math.sqrt(2) * abs(s - 1) * std,
     }
