@@ -1,0 +1,1 @@
+"""How far estimates can be trusted: estimators and sample averages where the truth is known."""
