@@ -1,9 +1,9 @@
-"""The density ratio that trained critics tell, and the divergences computed from it (claim D5; W5 reads it too).
+"""The density ratio that trained critics tell, and the divergences computed from it (claims D5, W5).
 
 A critic that was trained with any objective whose best output omega(r) can be inverted says u = p/q as
-1/omega^-1(t). For every such objective a small network is trained on fresh samples of known densities on the
-line, SEEDS seeds and all pairs as one stack, by one recipe: Adam, the learning rate falling linearly to 0. All
-critics see the same samples. Then, per pair and seed::
+1/omega^-1(t). For every such objective a small network is trained on fresh samples of known densities on
+the line, SEEDS seeds and all pairs as one stack, by one recipe: Adam, the learning rate falling linearly to
+0. All critics see the same samples. Then, per pair and seed::
 
     log ratio error = int (p + q)/2 |log u - log p/q| dx                           by quadrature
     divergences     = plug-in estimates at EVALUATED new samples of each density    against quadrature
@@ -15,6 +15,7 @@ constants share their critic. Sources: Goodfellow
 2016, arXiv 1701.00160, section 3.2; Nowozin et al. 2016, arXiv 1606.00709.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -67,8 +68,9 @@ def density_ratio_rows(
     """density_ratio.csv: one row (DENSITY_RATIO_COLUMNS) per objective, pair and seed; see the module.
 
     `critic` is the first objective with the same slopes of the loss: rows of one critic tell of one network.
-    log_ratio_error in nats, out_of_range a share of the mass of (p + q)/2, `value` in units of the loss. Raises ValueError
-    for fewer than two seeds or one update, UserError where no objective tells the ratio.
+    log_ratio_error in nats, out_of_range a share of the mass of (p + q)/2, `value` in units of the loss, nan
+    where a loss overflows.
+    Raises ValueError for fewer than two seeds or one update, UserError where no objective tells the ratio.
     """
     if seeds < 2 or updates < 1:
         raise ValueError(f"density ratio: at least 2 seeds and 1 update, not {seeds} and {updates}")
@@ -179,6 +181,7 @@ class _Outputs:
             beyond = told.isinf().double() @ mass
             for index, seed in enumerate(self.seeds):
                 row = self._part(place).start + index
+                value = float(values[row])
                 divergences_told = {key: float(estimates[key][row]) for key in _EXACT}
                 yield (
                     name,
@@ -186,5 +189,5 @@ class _Outputs:
                     float(errors[index]),
                     float(beyond[index]),
                     divergences_told,
-                    float(values[row]),
+                    value if math.isfinite(value) else math.nan,
                 )

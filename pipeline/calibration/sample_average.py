@@ -1,9 +1,9 @@
 """How fast a sample average comes to the expectation that the loss stands for (claim D6).
 
-The critic's gain is E_p phi(t) + E_q psi(t); training has averages over N samples of each density. For p =
-N(0, 1) and q = N(d, s^2) with log r = x^2/2 - (x - d)^2/(2 s^2) - log s the critic is fixed: the best one,
-t = omega(r), or a wrong one, t = omega(r^SLOPE e^SHIFT). Expectation and variance are quadratures; the averages
-are over new samples for each N and each of `repeats` repeats (all objectives see the same ones)::
+The critic's gain is E_p phi(t) + E_q psi(t); training has averages over N samples of each density. For
+p = N(0, 1) and q = N(d, s^2), so log r = x^2/2 - (x - d)^2/(2 s^2) - log s, the critic is fixed: the best
+one, t = omega(r), or a wrong one, t = omega(r^SLOPE e^SHIFT). Expectation and variance are quadratures; the
+averages are over new samples for each N and each of `repeats` repeats (all objectives see the same ones)::
 
     error(N) = sqrt(mean over repeats (average - expectation)^2),      exact: deviation / sqrt(N)
     deviation^2 = Var_p phi + Var_q psi
@@ -11,10 +11,10 @@ are over new samples for each N and each of `repeats` repeats (all objectives se
 and the slope of log error against log N is that of least squares, with the jackknife over repeats for its
 standard error (leave one repeat out at every N): slope +- t_{repeats - 1} standard errors.
 
-Where the variance is infinite there is no such law. Phi(L) of L = log r grows as e^(a L), and for s > 1 L grows
-as c x^2, c = (1 - 1/s^2)/2, so E_p phi^2 is finite if 2 a c < 1/2 and E_q psi^2 if 2 a c < 1/(2 s^2). Between
-normals of one width L is linear in x and every moment finite, but those of r are large: E_p r^k =
-exp(k (k - 1) d^2/2), so most repeats miss what carries the average (shift_2).
+Where the variance is infinite there is no such law. If phi or psi grows as e^(a L), L = log r, and s > 1, so
+that L grows as c x^2 with c = (1 - 1/s^2)/2, then E_p phi^2 is finite for 2 a c < 1/2 and E_q psi^2 for
+2 a c < 1/(2 s^2). Between normals of one width L is linear in x and every moment finite, but E_p r^k =
+exp(k (k - 1) d^2/2): at some distance (shift_2) most repeats miss what carries the average.
 """
 
 from collections.abc import Iterator, Mapping
@@ -80,9 +80,9 @@ def sample_average_rows(
 ) -> list[Row]:
     """sample_average.csv: one row (SAMPLE_AVERAGE_COLUMNS) per objective with an omega, critic, pair and N.
 
-    All in units of the loss. deviation and exact_error (deviation / sqrt(N)) are nan where the variance is infinite;
-    the slope is that over all N of its objective, critic and pair, in each of their rows. Raises ValueError for
-    fewer than two N or repeats.
+    All in units of the loss. deviation and exact_error (deviation / sqrt(N)) are nan where the variance is
+    infinite; the slope is that over all N of its objective, critic and pair, in each of their rows. Raises
+    ValueError for fewer than two N or repeats.
     """
     if len(samples) < 2 or repeats < 2:
         raise ValueError(f"sample average: at least 2 sizes and 2 repeats, not {len(samples)} and {repeats}")
@@ -188,7 +188,7 @@ def _averages(
 
 
 def _pieces(repeats: int, count: int) -> Iterator[tuple[slice, int]]:
-    """(which repeats, how many samples of each): `count` samples of all, `_AT_ONCE` draws at a time or fewer."""
+    """(which repeats, how many samples of each): `count` of all in the end, at most `_AT_ONCE` at a time."""
     rows = max(1, _AT_ONCE // count)
     for start in range(0, repeats, rows):
         part = slice(start, min(start + rows, repeats))

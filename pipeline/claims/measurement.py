@@ -1,6 +1,7 @@
-"""Claims on estimating from samples, judged from reports/results/calibration: D5, D6; W5's trained critics."""
+"""Claims on estimating from samples, judged from reports/results/calibration: D5, D6, and a part of W5."""
 
 import math
+from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
 
@@ -12,7 +13,6 @@ from pipeline.claims.judging import (
     Judge,
     Thresholds,
     Verdict,
-    listed,
     objectives_named,
 )
 from pipeline.claims.results import Results
@@ -40,9 +40,7 @@ def _median(results: Results, rows: list[Row], column: str) -> float:
     """Over seeds; inf where a cell says that float64 does not hold the number."""
     values = [row[column] for row in rows]
     what = f"{column} of {rows[0]['objective']}"
-    return median(
-        math.inf if value == "nan" else results.to_number(value, RATIO, what) for value in values
-    )
+    return median(math.inf if value == "nan" else results.to_number(value, RATIO, what) for value in values)
 
 
 def _ratio_error(results: Results, pairs: dict[str, list[Row]]) -> float:
@@ -94,19 +92,25 @@ def _density_ratio(results: Results, limit: Thresholds) -> Finding:
             Evidence("critics_that_tell_the_divergences_too", float(len(whole)), "critics"),
             *(Evidence(f"ratio_error_{name}", _finite(value), "nats") for name, value in ratio.items()),
             *(
-                Evidence(f"divergence_error_{name}", _finite(value), f"of the larger of {limit['smallest']:g} and it")
+                Evidence(
+                    f"divergence_error_{name}",
+                    _finite(value),
+                    f"of the larger of {limit['smallest']:g} and it",
+                )
                 for name, value in largest.items()
             ),
             *(
-                Evidence(f"{key}_error_minimax", _finite(value), f"of the larger of {limit['smallest']:g} and it")
+                Evidence(
+                    f"{key}_error_minimax", _finite(value), f"of the larger of {limit['smallest']:g} and it"
+                )
                 for key, value in each[MINIMAX].items()
             ),
             *(Evidence(f"out_of_range_{name}", beyond[name], "of the mass") for name in outside),
         ],
-        f"On {len(pairs)} pairs of densities the critic of minimax is off by at most {ratio[MINIMAX]:.2g} nats of "
-        f"log p/q on average, and its divergences by at most {100 * largest[MINIMAX]:.2g} %; of {len(critics)} "
-        f"critics {len(telling)} tell the ratio and {len(whole)} of these the divergences too; not both: "
-        f"{objectives_named(results, missing)}. Outputs beyond the range of omega: "
+        f"On {len(pairs)} pairs of densities the critic of minimax is off by at most {ratio[MINIMAX]:.2g} "
+        f"nats of log p/q on average, and its divergences by at most {100 * largest[MINIMAX]:.2g} %; of "
+        f"{len(critics)} critics {len(telling)} tell the ratio, and {len(whole)} of these the divergences; "
+        f"not both: {objectives_named(results, missing)}. Outputs beyond the range of omega: "
         f"{objectives_named(results, outside)}.",
     )
 
@@ -116,7 +120,10 @@ def _finite(value: float) -> float | None:
 
 
 def trained_optima(results: Results) -> list[Evidence]:
-    """W5: what the trained critics reach on new samples against the integral of p d(q/p), outside its criterion."""
+    """W5: what trained critics reach on new samples against the integral of p d(q/p), per objective.
+
+    A gap is that of the median over seeds; the largest of all pairs.
+    """
     rows = results.rows(RATIO, "objective", "critic", "pair", "value", "value_exact")
     gaps: dict[str, float] = {}
     keys = ("objective", "pair")
@@ -132,79 +139,135 @@ def trained_optima(results: Results) -> list[Evidence]:
         Evidence("trained_objectives", float(len(gaps)), "objectives"),
         Evidence("trained_middle_gap", _finite(median(ranked)), unit),
         Evidence("trained_largest_gap", _finite(ranked[-1]), unit),
-        *(Evidence(f"trained_gap_{name}", _finite(gaps[name]), unit) for name in dict.fromkeys(row["objective"] for row in rows)),
+        *(
+            Evidence(f"trained_gap_{name}", _finite(gaps[name]), unit)
+            for name in dict.fromkeys(row["objective"] for row in rows)
+        ),
     ]
 
 
+def trained_reading(evidence: list[Evidence]) -> str:
+    """W5: `trained_optima` in a sentence."""
+    value = {item.name: item.value for item in evidence}
+    middle, largest = value["trained_middle_gap"], value["trained_largest_gap"]
+    sizes = [f"{size:.2g}" if size is not None else "more than float64 holds" for size in (middle, largest)]
+    return (
+        f"The trained critics of {value['trained_objectives']:g} objectives come to within {sizes[0]} of it "
+        f"(the middle one; the worst {sizes[1]})."
+    )
+
+
+@dataclass(frozen=True)
+class _Average:
+    """One objective, critic and pair, at its largest N; the exact error is deviation / sqrt(N)."""
+
+    name: str
+    is_finite: bool
+    samples: float
+    repeats: float
+    slope: float
+    slope_error: float
+    bias: float  # |mean of all averages - expectation|
+    error: float
+    deviation: float  # nan where the variance is infinite
+
+    @property
+    def exact_error(self) -> float:
+        return self.deviation / math.sqrt(self.samples)
+
+    @property
+    def factor(self) -> float:
+        """Of the measured and the exact error, the larger over the smaller."""
+        return max(self.error / self.exact_error, self.exact_error / self.error)
+
+
+def _averages(results: Results, distance: float) -> tuple[list[_Average], list[_Average]]:
+    """Those of the pair of one width and this distance, and all others.
+
+    Raises UserError where the first are missing.
+    """
+    numbers = ("samples", "repeats", "slope", "slope_standard_error", "mean", "root_mean_square_error")
+    columns = ("objective", "critic", "pair", "distance", "scale", "is_variance_finite", "expectation")
+    rows = results.rows(AVERAGE, *columns, "deviation", *numbers)
+    judged: list[_Average] = []
+    others: list[_Average] = []
+    largest = max(results.numbers(AVERAGE, "samples"))
+    for row in rows:
+        name = f"{row['objective']}_{row['critic']}_{row['pair']}"
+
+        def number(column: str, row: Row = row, name: str = name) -> float:
+            return results.to_number(row[column], AVERAGE, f"{column} of {name}")
+
+        if number("samples") < largest:
+            continue
+        is_finite = number("is_variance_finite") == 1
+        samples, repeats, slope, slope_error, mean, error = (number(column) for column in numbers)
+        bias = abs(mean - number("expectation"))
+        deviation = number("deviation") if is_finite else math.nan
+        one = _Average(name, is_finite, samples, repeats, slope, slope_error, bias, error, deviation)
+        is_judged = number("distance") == distance and number("scale") == 1
+        (judged if is_judged else others).append(one)
+    if not judged or not all(one.is_finite for one in judged):
+        raise UserError(f"{results.folder / AVERAGE}: no pair of equal normals {distance:g} apart")
+    return judged, others
+
+
 def _sample_average(results: Results, limit: Thresholds) -> Finding:
-    columns = ("samples", "repeats", "expectation", "deviation", "mean", "root_mean_square_error", "slope", "slope_standard_error")
-    rows = results.rows(AVERAGE, "objective", "critic", "pair", "distance", "scale", "is_variance_finite", *columns)
-
-    def number(row: Row, column: str) -> float:
-        return results.to_number(row[column], AVERAGE, f"{column} of {row['objective']} ({row['critic']})")
-
-    def last(of: list[Row]) -> list[Row]:
-        """The rows of the largest N."""
-        largest = max(number(row, "samples") for row in of)
-        return [row for row in of if number(row, "samples") == largest]
-
-    judged = [row for row in rows if number(row, "distance") == limit["distance"] and number(row, "scale") == 1]
-    if not judged:
-        raise UserError(f"{results.folder / AVERAGE}: no pair of normals {limit['distance']:g} apart")
-    ends = last(judged)
-    repeats = number(ends[0], "repeats")
-    tail = (1 + 1 - (1 - limit["confidence"]) / len(ends)) / 2  # Bonferroni, two sides
-    reach_slope, reach_mean = float(stdtrit(repeats - 1, tail)), float(ndtri(tail))
-    slopes, biases, factors = [], [], []
-    holds, refuted = True, False
-    for row in ends:
-        slope, error = number(row, "slope"), number(row, "slope_standard_error")
-        reach = reach_slope * error
-        deviation = number(row, "deviation")
-        exact = deviation / math.sqrt(number(row, "samples"))
-        bias = abs(number(row, "mean") - number(row, "expectation"))
-        allowed = reach_mean * exact / math.sqrt(repeats)
-        factor = number(row, "root_mean_square_error") / exact
-        factor = max(factor, 1 / factor)
-        near = abs(slope + 0.5) <= limit["slope_gap"] or abs(slope + 0.5) <= reach
-        holds &= near and bias <= allowed and factor <= limit["factor"]
-        refuted |= slope - reach > limit["contradicting_slope"]
-        refuted |= bias - allowed > limit["contradicting_bias"] * deviation
-        slopes.append((slope, slope - reach, slope + reach))
-        biases.append(bias / deviation)
-        factors.append(factor)
-    others = last([row for row in rows if row["pair"] not in {row["pair"] for row in judged}] or judged)
-    heavy = [row for row in others if row["is_variance_finite"] == "0"]
-    names = list(dict.fromkeys(row["objective"] for row in heavy))
-    off = [row for row in others if row not in heavy and abs(number(row, "slope") + 0.5) > limit["slope_gap"]]
-    flattest = max(slopes)
-    steepest = min(slopes)
-    objectives = len({row["objective"] for row in ends})
+    judged, others = _averages(results, limit["distance"])
+    repeats, samples = judged[0].repeats, judged[0].samples
+    tail = 1 - (1 - limit["confidence"]) / (2 * len(judged))  # Bonferroni, two sides
+    of_slope, of_mean = float(stdtrit(repeats - 1, tail)), float(ndtri(tail)) / math.sqrt(repeats)
+    verdict: Verdict = "inconclusive"
+    if any(
+        one.slope - of_slope * one.slope_error > limit["contradicting_slope"]
+        or one.bias - of_mean * one.exact_error > limit["contradicting_bias"] * one.deviation
+        for one in judged
+    ):
+        verdict = "contradicted"
+    elif all(
+        abs(one.slope + 0.5) <= max(limit["slope_gap"], of_slope * one.slope_error)
+        and one.bias <= of_mean * one.exact_error
+        and one.factor <= limit["factor"]
+        for one in judged
+    ):
+        verdict = "supported"
+    steepest, *_, flattest = sorted(judged, key=lambda one: one.slope)
+    factor = max(one.factor for one in judged)
+    heavy = [one for one in others if not one.is_finite]
+    off = [one for one in others if one.is_finite and abs(one.slope + 0.5) > limit["slope_gap"]]
     infinite = "no loss has an infinite variance"
     if heavy:
-        measured = [number(row, "slope") for row in heavy]
+        low, high = min(one.slope for one in heavy), max(one.slope for one in heavy)
         infinite = (
-            f"the variance is infinite for {objectives_named(results, names)}, whose measured slopes there are "
-            f"{listed([f'{one:.2f}' for one in measured])}"
+            f"the {len(heavy)} of losses whose variance is infinite lie between {low:.2f} and {high:.2f}"
         )
+
+    def slope(name: str, one: _Average) -> Evidence:
+        reach = of_slope * one.slope_error
+        return Evidence(name, one.slope, "1", one.slope - reach, one.slope + reach)
+
     return Finding(
-        "contradicted" if refuted else "supported" if holds else "inconclusive",
+        verdict,
         [
-            Evidence("objectives", float(objectives), "objectives"),
-            Evidence("slopes", float(len(ends)), "slopes"),
-            Evidence("flattest_slope", flattest[0], "1", flattest[1], flattest[2]),
-            Evidence("steepest_slope", steepest[0], "1", steepest[1], steepest[2]),
-            Evidence("largest_bias", max(biases), "standard deviations of a sample"),
-            Evidence("largest_factor", max(factors), "of the exact error"),
-            Evidence("largest_samples", number(ends[0], "samples"), "samples"),
-            Evidence("infinite_variances", float(len(names)), "objectives"),
-            *(Evidence(f"slope_infinite_{row['objective']}_{row['critic']}_{row['pair']}", number(row, "slope"), "1") for row in heavy),
+            Evidence("slopes", float(len(judged)), "slopes"),
+            slope("steepest_slope", steepest),
+            slope("flattest_slope", flattest),
+            Evidence(
+                "largest_bias",
+                max(one.bias / one.exact_error for one in judged) * math.sqrt(repeats),
+                "standard errors of the mean of all averages",
+            ),
+            Evidence("largest_factor", factor, "measured over exact error, or its inverse"),
+            Evidence("largest_samples", samples, "samples"),
+            Evidence("other_slopes", float(len(others) - len(heavy)), "slopes"),
             Evidence("other_slopes_off", float(len(off)), "slopes"),
+            *(slope(f"slope_infinite_{one.name}", one) for one in heavy),
         ],
-        f"Half a standard deviation apart the slopes of {objectives} objectives at their best and at a wrong critic "
-        f"lie between {steepest[0]:.2f} and {flattest[0]:.2f}, and at {number(ends[0], 'samples'):g} samples the "
-        f"error is within a factor of {max(factors):.2f} of the exact one. On the other pairs {len(off)} slopes of "
-        f"losses with a finite variance are more than {limit['slope_gap']:g} away from -1/2, and {infinite}.",
+        f"Between normals {limit['distance']:g} standard deviations apart the {len(judged)} slopes, of all "
+        f"objectives at their best and at a wrong critic, lie between {steepest.slope:.2f} and "
+        f"{flattest.slope:.2f}, and at {samples:g} samples the error is within a factor of {factor:.2f} of the exact one. On the other pairs {len(off)} of "
+        f"{len(others) - len(heavy)} slopes of losses with a finite variance are more than "
+        f"{limit['slope_gap']:g} away from -1/2, and {infinite}.",
     )
 
 

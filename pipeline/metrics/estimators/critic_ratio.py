@@ -8,9 +8,9 @@ averaged over (`ratio`). The recipe:
 - a perceptron of widths WIDTHS whose last layer starts at 0 with the bias for u = 1: it says that p = q until
   the samples say otherwise;
 - UPDATES updates of BATCH real and BATCH fake samples by Adam, the learning rate falling linearly to 0;
-- every CHECK_EVERY updates, the start included, the loss on a quarter of the training half that no update sees;
-  each seed keeps the weights with its smallest one. With few samples in many dimensions that is what keeps the
-  estimate from being the critic's memory of them.
+- every CHECK_EVERY updates, the start included, the loss on a quarter of the training half that no update
+  sees; each seed keeps the weights with its smallest one. With few samples in many dimensions that is what
+  keeps the estimate from being the critic's memory of them.
 
 Weights, halves and batches are drawn once and used for every seed. A seed's result is bitwise the same
 in any stack.
@@ -121,7 +121,7 @@ def neutral_output(objective: Objective) -> float:
 def held_out_log_ratios(
     objective: Objective, real: Tensor, fake: Tensor, generator: torch.Generator, updates: int = UPDATES
 ) -> tuple[Tensor, Tensor]:
-    """log p/q at the held-out halves, (S, N - N//2) and (S, M - M//2) float64, from real (S, N, D), fake (S, M, D)."""
+    """log p/q at the held-out halves of real (S, N, D) and fake (S, M, D): (S, N - N//2), (S, M - M//2)."""
     seeds = len(real)
     if seeds == 1:  # products of a lone seed are rounded in another way
         real, fake = real.expand(2, -1, -1), fake.expand(2, -1, -1)
@@ -154,7 +154,7 @@ def _moments(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
 def train(
     objective: Objective, real: Tensor, fake: Tensor, generator: torch.Generator, updates: int = UPDATES
 ) -> StackedMLP:
-    """One critic per seed, S >= 2, of standardised float32 real (S, n, D) and fake (S, m, D); see the module."""
+    """One critic per seed, S >= 2, of standardised float32 real (S, n, D), fake (S, m, D); see above."""
     critic = initial_critic(objective, len(real), real.shape[2], generator)
     kept = [parameter.clone() for parameter in critic.parameters]
     # The last samples validate: the halves are in random order.

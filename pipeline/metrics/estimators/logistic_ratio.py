@@ -11,8 +11,8 @@ LARGEST_FITTED of each side are fitted on. The features of standardised x:
   of a mixture can be told one by one;
 
 each standardised again. The L2 penalty |coefficients|^2 / (2 C) is the best of STRENGTHS on a quarter of the
-fitted samples; p = q, log u = 0, stands among them and wins where none is better. With the chosen C it is fitted
-again on all of them.
+fitted samples; p = q, log u = 0, stands among them and wins where none is better. With the chosen C it is
+fitted again on all of them.
 
 Halves and bumps are drawn once and used for every seed; each seed is fitted by itself.
 """
@@ -43,7 +43,7 @@ _ITERATIONS = 1000
 
 
 def logistic_ratio(features: Features | None = None, name: str = "logistic_ratio") -> Estimator:
-    """The estimator on the features above, or linear in those that `features` gives (of a classifier, say)."""
+    """The estimator on the features above, or linear in those that `features` gives (say a classifier's)."""
 
     def estimate(real: Tensor, fake: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         return ratio_to_divergences(*held_out_log_ratios(real, fake, generator, features))
@@ -72,7 +72,7 @@ def logistic_ratio(features: Features | None = None, name: str = "logistic_ratio
 def held_out_log_ratios(
     real: Tensor, fake: Tensor, generator: torch.Generator, features: Features | None = None
 ) -> tuple[Tensor, Tensor]:
-    """log p/q at the held-out halves, (S, N - N//2) and (S, M - M//2) float64, from real (S, N, D), fake (S, M, D).
+    """log p/q at the held-out halves of real (S, N, D) and fake (S, M, D): (S, N - N//2), (S, M - M//2).
 
     The two training halves are cut to equal numbers: the log odds of unequal ones would be shifted.
     """
@@ -93,7 +93,7 @@ def held_out_log_ratios(
 
 
 def fit(learned: list[Array], held: list[Array], is_expanded: bool = True) -> list[Array]:
-    """log u at `held` real (n, D) and fake (m, D), fitted on `learned` real and fake of equal number, in random order."""
+    """log u at `held` real (n, D) and fake (m, D), fitted on as many real as fake `learned`, shuffled."""
     scale = _Standard(np.concatenate(learned))
     learned, held = ([scale(one) for one in pair] for pair in (learned, held))
     if is_expanded:

@@ -3,10 +3,12 @@
 With u = p/q at held-out samples and D = u/(1 + u), the share of p in (p + q), two families of estimates:
 
 - plug-in: the divergence's integrand at the estimated ratio. Those of KL are averages over their own side,
-  KL(p || q) = E_p log u and KL(q || p) = -E_q log u; the chi-squared ones E_q (u - 1)^2 and E_p (1/u - 1)^2. The
-  bounded ones are averages over both sides, with m = (p + q)/2::
+  KL(p || q) = E_p log u and KL(q || p) = -E_q log u; the chi-squared ones are E_q (u - 1)^2 and
+  E_p (1/u - 1)^2. The bounded ones are averages over both sides, with m = (p + q)/2::
 
-      JSD = E_m[log 2 + D log D + (1 - D) log(1 - D)]    TV = E_m |2 D - 1|    H2 = E_m 2 (sqrt(D) - sqrt(1 - D))^2
+      JSD = E_m[log 2 + D log D + (1 - D) log(1 - D)]
+      TV  = E_m |2 D - 1|
+      H2  = E_m 2 (sqrt(D) - sqrt(1 - D))^2
 
 - variational bound (Nguyen, Wainwright & Jordan 2010; Nowozin, Cseke & Tomioka 2016): for every convex f and
   every u that does not depend on the held-out samples::
@@ -60,7 +62,7 @@ RATIO_QUANTITIES = (*_DIVERGENCES, *BOUNDS, "two_sample_accuracy", "two_sample_p
 
 
 def ratio_to_divergences(at_real: Tensor, at_fake: Tensor) -> dict[str, Tensor]:
-    """log u (S, n) at held-out real and (S, m) at held-out fake samples -> RATIO_QUANTITIES, (S,) float64 each.
+    """log u (S, n) at held-out real and (S, m) at held-out fake samples -> RATIO_QUANTITIES, (S,) float64.
 
     log u is cut at +-LARGEST_LOG_RATIO. Raises ValueError where a log ratio is nan.
     """
@@ -98,7 +100,7 @@ def _bounds(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         "jensen_shannon_bound": math.log(2) - (softplus(-real).mean(1) + softplus(fake).mean(1)) / 2,
         "total_variation_bound": (real.sign().mean(1) - fake.sign().mean(1)) / 2,
         "squared_hellinger_bound": -(-real / 2).expm1().mean(1) - (fake / 2).expm1().mean(1),
-        # 2 u - u^2 - 1 = -(u - 1)^2, split so that a good ratio loses no digits near u = 1.
+        # 2 E_p u - E_q u^2 - 1 and its mirror, written so that a ratio near 1 loses no digits.
         "pearson_chi2_bound": 2 * real.expm1().mean(1) - (2 * fake).expm1().mean(1),
         "neyman_chi2_bound": 2 * (-fake).expm1().mean(1) - (-2 * real).expm1().mean(1),
     }
@@ -119,7 +121,7 @@ def _two_sample_test(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
 def halves(
     reals: int, fakes: int, generator: torch.Generator
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Indices ((real, fake) to learn from, (real, fake) held out); of an odd number the odd one is held out."""
+    """Indices ((real, fake) to learn from, (real, fake) held out); an odd one out is held out."""
     parts = [torch.randperm(count, generator=generator) for count in (reals, fakes)]
     learned, held = ([one[: len(one) // 2] for one in parts], [one[len(one) // 2 :] for one in parts])
     return (learned[0], learned[1]), (held[0], held[1])
