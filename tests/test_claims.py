@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from claims_fixture import EXACT, LOG_TWO, SOURCE, VARIANTS, Study, evidence, study, write_csv
+from claims_fixture import CALIBRATION, EXACT, LOG_TWO, SOURCE, VARIANTS, Study, evidence, study, write_csv
 from scipy import stats
 
 from pipeline import claims
@@ -23,7 +23,8 @@ __all__ = ["study"]  # the fixture
 def test_a_study_in_which_everything_holds(study: Study) -> None:
     records = study.verdicts()
     assert list(records) == [
-        *("D1", "D2", "D3", "D4", "V1", "V2", "V3a", "V3b", "V4", "V5", "G1", "G2", "G3", "L1", "L2", "L3"),
+        *("D1", "D2", "D3", "D4", "D5", "D6", "V1", "V2", "V3a", "V3b", "V4", "V5"),
+        *("G1", "G2", "G3", "L1", "L2", "L3"),
         *("W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8a", "W8b", "W9", "W10", "C1a", "C1b"),
     ]
     assert {record["verdict"] for record in records.values()} == {"supported"}
@@ -265,6 +266,7 @@ def test_clopper_pearson_is_scipys(k: int, n: int) -> None:
     [
         *("metrics.csv", "summary.csv", "study.json", "theory/uniforms.csv", "theory/function_space.csv"),
         *("theory/distance.csv", *(f"theory/{table}.csv" for table in EXACT)),
+        *(f"calibration/{table}.csv" for table in CALIBRATION),
     ],
 )
 def test_a_missing_table_is_named_and_nothing_is_written(study: Study, name: str) -> None:

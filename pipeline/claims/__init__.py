@@ -4,7 +4,8 @@ claims.yaml holds what is claimed and the criterion, in words and as thresholds,
 (`declared`). Each claim has one function, registered by id with the names of its thresholds (`judging`):
 `exact` (the game's value, distances), `function_space`, `likelihood`, `frozen` and `minimum` (a generator's
 own loss), `recipe` (likelihood-ratio construction) and `families` (the f family and beyond) judge exact
-results, the latter two beside what trained runs say; `games` judges games of two numbers, `fresh_critics`
+results, the latter two beside what trained runs say; `games` judges games of two numbers, `measurement`
+what is estimated from samples, `fresh_critics`
 critics trained against saved generators, and `trained` trained runs. `write_claims` writes claims.json there,
 a list in the order of claims.yaml::
 
@@ -28,6 +29,7 @@ from pipeline.claims import (
     function_space,
     games,
     likelihood,
+    measurement,
     minimum,
     recipe,
     trained,
@@ -42,7 +44,7 @@ REPORTS = "reports"
 RESULTS = "reports/results"
 _MODULES = (
     *(exact, function_space, fresh_critics, games, likelihood),
-    *(recipe, frozen, minimum, families, trained),
+    *(recipe, frozen, minimum, families, measurement, trained),
 )
 JUDGES = {name: judge for module in _MODULES for name, judge in module.JUDGES.items()}
 
