@@ -154,6 +154,17 @@ def calibrate(
         run(name, ROOT)
 
 
+@app.command("critic_estimates")
+def critic_estimates() -> None:
+    """What trained critics tell of known densities, and the error of a sample average."""
+    from pipeline.calibration.critic_estimates import critic_estimates as run
+    from pipeline.provenance import record_stage
+
+    _one_thread()
+    with record_stage("critic_estimates", ROOT):
+        run(ROOT)
+
+
 @app.command()
 def aggregate() -> None:
     """Collect all runs into reports/results, with intervals over seeds."""
