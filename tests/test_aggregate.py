@@ -27,7 +27,6 @@ from pipeline.fresh_critics import COLUMNS
 from pipeline.metrics.features import train_features
 from pipeline.plan import load_run, load_study, remove_unlisted
 from pipeline.resolve import write_plan
-from pipeline.statistics import count_to_interval, interquartile_mean, mean_to_interval, seeds_to_interval
 from pipeline.tables import write_csv
 
 PROJECT = Path(__file__).parents[1]
@@ -147,48 +146,6 @@ def _summary(root: Path, benchmark: str, variant: str, metric: str) -> dict[str,
     chosen = (table.benchmark == benchmark) & (table.variant == variant) & (table.metric == metric)
     (row,) = table[chosen].to_dict("records")
     return row
-
-
-# Statistics
-
-
-def test_interquartile_mean_is_scipys_trimmed_mean() -> None:
-    rng = np.random.default_rng(0)
-    for n in range(1, 25):
-        values = rng.normal(size=(3, n))
-        expected = scipy.stats.trim_mean(values, 0.25, axis=1)
-        # Summation order only.
-        assert interquartile_mean(values) == pytest.approx(expected, rel=1e-12, abs=1e-14)
-
-
-def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """Normal data, 10 seeds, 300 studies. The percentile interval of 10 values is known to be short: near
-    0.90 instead of 0.95. Outside 0.84..0.97 something is wrong (3 binomial standard errors around 0.90)."""
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(300):
-        interval = seeds_to_interval(rng.normal(size=10), 300, rng)
-        assert interval.low <= interval.point <= interval.high
-        hits += interval.low <= 0 <= interval.high
-    assert 0.84 < hits / 300 < 0.97
-
-
-def test_degenerate_seeds_have_honest_intervals() -> None:
-    rng = np.random.default_rng(0)
-    assert seeds_to_interval(np.full(10, 8.0), 100, rng) == (8, 8, 8)
-    one = seeds_to_interval(np.array([2.0]), 100, rng)
-    assert one.point == 2
-    assert math.isnan(one.low)
-    assert all(math.isnan(value) for value in seeds_to_interval(np.array([]), 100, rng))
-
-
-def test_rates_have_clopper_pearson_intervals() -> None:
-    """0 of n: high = 1 - 0.025^(1/n); k of n: quantiles of beta distributions."""
-    assert count_to_interval(0, 10)[:2] == (0, 0)
-    assert count_to_interval(0, 10).high == pytest.approx(1 - 0.025**0.1, rel=1e-6)
-    assert count_to_interval(10, 10) == pytest.approx((1, 0.025**0.1, 1), rel=1e-6)
-    expected = (0.3, scipy.stats.beta.ppf(0.025, 3, 8), scipy.stats.beta.ppf(0.975, 4, 7))
-    assert count_to_interval(3, 10) == pytest.approx(expected, rel=1e-6)
 
 
 # Evaluation
@@ -496,13 +453,3 @@ def test_fresh_critics_that_are_missing_or_corrupt_are_named(copy: Path) -> None
     path.unlink()
     with pytest.raises(UserError, match=r"cannot be read .*run the stage fresh_critics@digits"):
         aggregate(copy)
-
-
-def test_mean_to_interval_is_scipys_t_interval() -> None:
-    values = np.random.default_rng(3).normal(size=7)
-    found = mean_to_interval(values, 0.9)
-    expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.9)
-    assert found == pytest.approx((values.mean(), expected.low, expected.high), rel=1e-12)
-    assert mean_to_interval(values[:1])[0] == values[0]
-    assert np.isnan(mean_to_interval(values[:1])[1:]).all()
-    assert np.isnan(mean_to_interval(values[:0])).all()
