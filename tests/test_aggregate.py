@@ -17,6 +17,7 @@ import yaml
 
 from pipeline.aggregate import aggregate
 from pipeline.catalogue_tables import objective_name, trained_objectives
+from pipeline.comparison_tables import RESAMPLED_COLUMNS
 from pipeline.config import RunPlan
 from pipeline.data.fetch import fetch
 from pipeline.data.images import load_images
@@ -34,6 +35,7 @@ PERFECT, COLLAPSED, DIVERGED = "non_saturating", "minimax", "wgan_clip"
 RESULTS = Path("reports/results")
 FILES = (
     *("metrics.csv", "summary.csv", "progress.csv", "history.csv", "references.csv"),
+    *("comparisons.csv", "scores.csv", "profiles.csv", "variance.csv"),
     *("objectives.csv", "slopes.csv", "fresh_critics.csv", "fresh_critics_course.csv"),
     *("gallery.parquet", "study.json", "metrics.json"),
 )
@@ -108,6 +110,20 @@ def write_fresh_critics(root: Path, plans: list[RunPlan]) -> None:
         write_csv(rows, COLUMNS, root / "fresh_critics" / benchmark / "fresh_critics.csv")
 
 
+def write_resampled(root: Path, plans: list[RunPlan]) -> None:
+    """evaluated/BENCHMARK/VARIANT/resampled.csv: of seed i the values 10 i - 1 and 10 i + 1, JSD and FID."""
+    for plan in plans:
+        folder = root / "evaluated" / plan.benchmark / plan.variant
+        final = pd.read_csv(folder / "metrics.csv")
+        final = final[final.metric.str.match("jsd|fid") & (final.step == plan.generator_updates)]
+        rows = [
+            (plan.benchmark, plan.variant, seed, i, metric, 10.0 * seed + 2 * i - 1)
+            for seed, metric in zip(final.seed, final.metric, strict=True)
+            for i in (0, 1)
+        ]
+        write_csv(rows, RESAMPLED_COLUMNS, folder / "resampled.csv")
+
+
 def _build(root: Path) -> None:
     _write_settings(root, [PERFECT, COLLAPSED, DIVERGED])
     plans = write_plan(root)
@@ -118,6 +134,7 @@ def _build(root: Path) -> None:
         write_run(plan, root)
         evaluate(plan.benchmark, plan.variant, root)
     write_fresh_critics(root, plans)
+    write_resampled(root, plans)
     aggregate(root)
 
 
@@ -275,6 +292,44 @@ def test_progress_ends_where_the_summary_is(built: Path) -> None:
     assert [last["point"], last["low"], last["high"]] == pytest.approx(expected, rel=1e-3)
 
 
+def test_variants_are_compared_with_the_non_saturating_one(built: Path) -> None:
+    table = _table(built, "comparisons")
+    assert set(table.variant) == {COLLAPSED, DIVERGED}
+    assert set(table.metric) == {"jsd_n10000", "modes_occupied_n10000", "fid_n599", "recall_n599"}
+    # One mode or class only, or no samples at all: no seed of either is better than any of 4.
+    assert (table.probability == 0).all()
+    # 2 of the 70 ways to deal 8 values, and two tests per metric.
+    assert table.p.to_numpy() == pytest.approx(2 / 70, rel=1e-3)  # four digits
+    assert table.p_holm.to_numpy() == pytest.approx(4 / 70, rel=1e-3)
+    lost = table[table.benchmark == "ring"].set_index("variant").diverged
+    assert lost.groupby("variant").first().to_dict() == {COLLAPSED: 1, DIVERGED: 4}
+
+
+def test_profiles_hold_all_seeds_of_every_variant(built: Path) -> None:
+    """A perfect sampler passes everywhere but near 1, a collapsed one nowhere."""
+    table = _table(built, "profiles").set_index(["variant", "score"])
+    assert table.loc[(PERFECT, 0.9), "share"] > 0.9
+    assert table.loc[(DIVERGED, 0.05), "share"] == 0
+    assert table.loc[(COLLAPSED, 0.5), "share"] < 0.5
+    scores = _table(built, "scores").set_index("variant")
+    assert list(scores.scores) == [16, 16, 16]
+    assert scores.loc[PERFECT, "point"] > 0.9
+    assert scores.loc[DIVERGED, "point"] == 0
+
+
+def test_training_variance_is_told_from_evaluation_variance(built: Path) -> None:
+    """Values 10 i -+ 1: evaluation variance 2, and means 10 i of the seeds 0 to 3, or 0, 2, 3, or none."""
+    table = _table(built, "variance").set_index(["benchmark", "variant", "metric"])
+    for variant, seeds in ((PERFECT, [0, 1, 2, 3]), (COLLAPSED, [0, 2, 3])):
+        row = table.loc[("ring", variant, "jsd_n10000")]
+        expected = 100 * np.var(seeds, ddof=1) - 1
+        assert (row.seeds, row.resamples, row.evaluation_variance) == (len(seeds), 2, 2)
+        assert row.training_variance == pytest.approx(expected, rel=1e-3)  # four digits
+        assert row.training_share == pytest.approx(expected / (expected + 2), rel=1e-3)
+    assert table.loc[("digits", DIVERGED, "fid_n599"), "seeds"] == 0
+    assert math.isnan(table.loc[("digits", DIVERGED, "fid_n599"), "training_share"])
+
+
 def test_history_bands_count_the_seeds_still_training(built: Path) -> None:
     table = _table(built, "history")
     bands = table[(table.benchmark == "ring") & (table.variant == COLLAPSED)].set_index("step")
@@ -369,6 +424,7 @@ def test_the_same_study_gives_the_same_bytes(built: Path, copy: Path) -> None:
     for benchmark, variant in load_study(copy).runs:
         shutil.rmtree(copy / "evaluated" / benchmark / variant)
         evaluate(benchmark, variant, copy)
+        write_resampled(copy, [load_run(benchmark, variant, copy)])
     shutil.rmtree(copy / RESULTS)
     aggregate(copy)
     for name in FILES:
@@ -394,7 +450,7 @@ def test_a_run_that_is_not_evaluated_stops_aggregation_with_its_name(copy: Path)
         aggregate(copy)
 
 
-@pytest.mark.parametrize("name", ["metrics.csv", "history.csv", "gallery.parquet"])
+@pytest.mark.parametrize("name", ["metrics.csv", "history.csv", "gallery.parquet", "resampled.csv"])
 def test_a_corrupt_table_stops_aggregation_with_its_name(copy: Path, name: str) -> None:
     path = copy / "evaluated" / "ring" / PERFECT / name
     path.write_bytes(b"benchmark,variant\nx,\x00y\n" + path.read_bytes()[40:])

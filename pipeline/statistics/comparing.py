@@ -4,7 +4,7 @@ Probability of improvement: P(X > Y) + P(X = Y) / 2 for a seed X of one variant 
 needs no scale, so a seed that diverged takes part as the worst of all.
 Its interval is Newcombe's score interval (2006, method 5), with the variance at the interval's end, not at
 the estimate: where no seed of one variant reaches the other's, resampling the seeds finds no variance at all.
-At 10 seeds and a probability of 0.95 the bootstrap covers 81 %, this 96 % (benchmarks/interval_coverage.csv).
+At 10 seeds and a probability of 0.95 the bootstrap covers 80 %, this 96 % (benchmarks/interval_coverage.csv).
 Several tasks: the mean over them, its variance at each end recovered from the tasks' own intervals (Zou &
 Donner 2008), which are of other seeds each.
 Tests: Mann-Whitney, exact under permutation also with ties, and Holm's correction over a family of them.

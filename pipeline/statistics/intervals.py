@@ -8,7 +8,7 @@ of Student's t with S - 1 degrees of freedom, for the S that resampling makes lo
 idea is Hesterberg's (2015, "What Teachers Should Know About the Bootstrap", The American Statistician 69);
 his further factor sqrt(S / (S - 1)) is for the mean and is left out, because resampling does not narrow the
 interquartile mean of few seeds. benchmarks/interval_coverage.csv has the measured coverage at 5, 10 and 20
-seeds: plain percentiles cover 92 to 94 % at 10, these 95 to 97 %. Others were tried there and are worse on
+seeds: plain percentiles cover 92 to 94 % at 10, these 94 to 96 %. Others were tried there and are worse on
 values of two kinds (some seeds collapse): BCa is undefined where all seeds agree, and intervals from a
 Winsorised variance have length 0 where all but a fifth do.
 
