@@ -31,7 +31,7 @@ def comparisons(results: Results) -> Drawing | None:
     if table.empty or results.scores.empty:
         return None
     reference = _reference(results)
-    panels = [Panel("Score, all tasks", bands(results.scores), higher_is_better=True, limits=(-0.03, 1.03))]
+    panels = [Panel("Score", bands(results.scores), higher_is_better=True, limits=(-0.03, 1.03))]
     for benchmark, metric in _tasks(results, table, all_variants=True):
         rows = table[(table.benchmark == benchmark) & (table.metric == metric.name)]
         panel = Panel(
@@ -40,7 +40,7 @@ def comparisons(results: Results) -> Drawing | None:
             higher_is_better=None,  # once is enough, in the first panel
             limits=(-0.03, 1.03),
             log=False,
-            notes={reference: "reference"},
+            notes={reference: "reference" if len(panels) == 1 else ""},
             hollow=set(rows.variant[rows.p_holm >= ALPHA]),
             characters=17,
         )
@@ -55,8 +55,8 @@ def comparisons(results: Results) -> Drawing | None:
         f"(a) Interquartile mean of the scores of all seeds and tasks ({_task_words(results)}), with its "
         f"95 % bootstrap interval, stratified by benchmark. {_SCALE} Other panels: the probability that a "
         f"seed of the variant is better than one of {title}, ties counting half, with its 95 % interval; "
-        "better is to the right, filled where Mann–Whitney's exact test, corrected by Holm over a panel's variants, is below "
-        f"{ALPHA:g}. A diverged seed is worse than any other."
+        "better is to the right, filled where Mann–Whitney's exact test, corrected by Holm over a panel's "
+        f"variants, is below {ALPHA:g}. A diverged seed is worse than any other."
     )
     alt = (
         f"Dot-and-interval charts of scores and of the probability of improvement over {title}, one panel "
@@ -74,7 +74,7 @@ def profiles(results: Results) -> Drawing | None:
     groups = {name: _distinct(results, group) for name, group in _best_first(results, by_title=False).items()}
     shares = results.profiles.groupby("score")["share"]
     middle = pd.DataFrame({"low": shares.quantile(0.25), "high": shares.quantile(0.75)})
-    figure = Figure(figsize=(WIDTH, 2.1), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.3), layout="constrained")
     grid = figure.subplots(1, len(groups), sharex=True, sharey=True, squeeze=False)[0]
     for place, (axes, (family, group)) in enumerate(zip(grid, groups.items(), strict=True)):
         axes.fill_between(middle.index, middle.low, middle.high, color=FAINT, alpha=0.6, linewidth=0)
@@ -87,14 +87,17 @@ def profiles(results: Results) -> Drawing | None:
             axes.plot(rows.score, rows.share, linewidth=1.1, label=variant.title, zorder=3, **look)
         axes.set_title(f"({letter(place)}) {FAMILIES[family]}", color=LOOKS[family].text, loc="left", size=7)
         axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="score τ")
-        axes.legend(loc="lower left", fontsize=5.8, handlelength=2.2, borderaxespad=0.2, labelspacing=0.3)
+        axes.legend(
+            loc="upper left", bbox_to_anchor=(-0.03, -0.22), ncols=2, fontsize=5.8, handlelength=2.2,
+            labelspacing=0.3, columnspacing=0.8,
+        )  # fmt: skip
     grid[0].set_ylabel("share of scores ≥ τ")
     caption = (
         f"Performance profiles: the share of a variant's scores, over seeds and tasks "
         f"({_task_words(results)}), that reach τ; in each family the {PER_FAMILY} variants of the highest "
         "score, the best first (of equal curves one), and the pointwise 95 % band of the best. Grey: the "
-        f"middle half of all variants. {_SCALE} A diverged seed scores 0. A curve above another at every τ is "
-        "better at every level."
+        f"middle half of all variants. {_SCALE} A diverged seed scores 0. A curve above another at every τ "
+        "is better at every level."
     )
     alt = (
         "Falling curves of the share of scores at least τ, one panel per family, for "
