@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import fresh_critic_tables
+from pipeline import comparison_tables, fresh_critic_tables
 from pipeline.catalogue_tables import (
     OBJECTIVE_COLUMNS,
     SLOPE_COLUMNS,
@@ -64,7 +64,7 @@ def aggregate(root: Path) -> None:
     study = load_study(root)
     remove_unlisted(study, root)
     plans = [load_run(benchmark, variant, root) for benchmark, variant in study.runs]
-    metrics, history, gallery = _read_runs(study, root)
+    metrics, history, gallery, resampled = _read_runs(study, root)
     reference_rows = floors.references(study, root)
     critics = fresh_critic_tables.read_fresh_critics(study, root)
 
@@ -81,6 +81,7 @@ def aggregate(root: Path) -> None:
     results = root / RESULTS
     write_csv(final, METRIC_COLUMNS, results / "metrics.csv", DIGITS)
     write_csv(summary, SUMMARY_COLUMNS, results / "summary.csv", DIGITS)
+    _write_comparisons(study, plans, metrics, resampled, reference_rows, results)
     write_csv(progress, PROGRESS_COLUMNS, results / "progress.csv", CURVE_DIGITS)
     write_curves(curves, results / "history.csv")
     columns = list(floors.COLUMNS)
@@ -95,6 +96,31 @@ def aggregate(root: Path) -> None:
     write_samples(samples, results / "gallery.parquet")
     write_atomic(results / "study.json", json_bytes(content))
     write_atomic(results / "metrics.json", json_bytes(nested_summary(summary)))
+
+
+def _write_comparisons(
+    study: StudyPlan,
+    plans: list[RunPlan],
+    metrics: comparison_tables.Runs,
+    resampled: comparison_tables.Runs,
+    references: list[dict[str, Any]],
+    results: Path,
+) -> None:
+    """comparisons.csv, scores.csv, profiles.csv and variance.csv."""
+    perfect = {(row["benchmark"], row["metric"]): row["value"] for row in references}
+    scores = comparison_tables.variant_scores(plans, metrics, perfect, study.of_every_variant)
+    resamples = study.settings.bootstrap_resamples
+    for name, columns, rows in (
+        (
+            "comparisons",
+            comparison_tables.COMPARISON_COLUMNS,
+            comparison_tables.comparison_rows(plans, metrics),
+        ),
+        ("scores", comparison_tables.SCORE_COLUMNS, comparison_tables.score_rows(scores, resamples)),
+        ("profiles", comparison_tables.PROFILE_COLUMNS, comparison_tables.profile_rows(scores)),
+        ("variance", comparison_tables.VARIANCE_COLUMNS, comparison_tables.variance_rows(plans, resampled)),
+    ):
+        write_csv(rows, columns, results / f"{name}.csv", comparison_tables.DIGITS)
 
 
 def summary_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row]:
@@ -215,20 +241,24 @@ def _read_runs(
     dict[tuple[str, str], pd.DataFrame],
     dict[tuple[str, str], pd.DataFrame],
     dict[tuple[str, str], list[Row]],
+    dict[tuple[str, str], pd.DataFrame],
 ]:
-    """metrics.csv, history.csv and gallery.parquet of every run of the study."""
-    metrics, history, gallery = {}, {}, {}
+    """metrics.csv, history.csv, gallery.parquet and resampled.csv of every run of the study."""
+    metrics, history, gallery, resampled = {}, {}, {}, {}
     for benchmark, variant in study.runs:
         folder = run_path(root, EVALUATED, benchmark, variant)
         again = f"run the stage evaluate@{benchmark}-{variant}"
         metrics[benchmark, variant] = _read_csv(folder / "metrics.csv", METRIC_COLUMNS, again)
         history[benchmark, variant] = _read_csv(folder / "history.csv", HISTORY_COLUMNS, again)
         gallery[benchmark, variant] = _read_gallery(folder / "gallery.parquet", again)
-    return metrics, history, gallery
+        columns = comparison_tables.RESAMPLED_COLUMNS
+        resampled[benchmark, variant] = _read_csv(folder / "resampled.csv", columns, again)
+    return metrics, history, gallery, resampled
 
 
 def _read_csv(path: Path, columns: list[str], again: str) -> pd.DataFrame:
-    kinds = dict.fromkeys(columns, "str") | {"seed": "int64", "step": "int64", "value": "float64"}
+    numbers = {"seed": "int64", "step": "int64", "resample": "int64", "value": "float64"}
+    kinds = {column: numbers.get(column, "str") for column in columns}
     try:
         table = pd.read_csv(path, dtype=kinds)
     except OSError as error:

@@ -17,6 +17,7 @@ import yaml
 
 from pipeline.aggregate import aggregate
 from pipeline.catalogue_tables import objective_name, trained_objectives
+from pipeline.comparison_tables import RESAMPLED_COLUMNS
 from pipeline.config import RunPlan
 from pipeline.data.fetch import fetch
 from pipeline.data.images import load_images
@@ -27,7 +28,6 @@ from pipeline.fresh_critics import COLUMNS
 from pipeline.metrics.features import train_features
 from pipeline.plan import load_run, load_study, remove_unlisted
 from pipeline.resolve import write_plan
-from pipeline.statistics import count_to_interval, interquartile_mean, mean_to_interval, seeds_to_interval
 from pipeline.tables import write_csv
 
 PROJECT = Path(__file__).parents[1]
@@ -35,6 +35,7 @@ PERFECT, COLLAPSED, DIVERGED = "non_saturating", "minimax", "wgan_clip"
 RESULTS = Path("reports/results")
 FILES = (
     *("metrics.csv", "summary.csv", "progress.csv", "history.csv", "references.csv"),
+    *("comparisons.csv", "scores.csv", "profiles.csv", "variance.csv"),
     *("objectives.csv", "slopes.csv", "fresh_critics.csv", "fresh_critics_course.csv"),
     *("gallery.parquet", "study.json", "metrics.json"),
 )
@@ -109,6 +110,20 @@ def write_fresh_critics(root: Path, plans: list[RunPlan]) -> None:
         write_csv(rows, COLUMNS, root / "fresh_critics" / benchmark / "fresh_critics.csv")
 
 
+def write_resampled(root: Path, plans: list[RunPlan]) -> None:
+    """evaluated/BENCHMARK/VARIANT/resampled.csv: of seed i the values 10 i - 1 and 10 i + 1, JSD and FID."""
+    for plan in plans:
+        folder = root / "evaluated" / plan.benchmark / plan.variant
+        final = pd.read_csv(folder / "metrics.csv")
+        final = final[final.metric.str.match("jsd|fid") & (final.step == plan.generator_updates)]
+        rows = [
+            (plan.benchmark, plan.variant, seed, i, metric, 10.0 * seed + 2 * i - 1)
+            for seed, metric in zip(final.seed, final.metric, strict=True)
+            for i in (0, 1)
+        ]
+        write_csv(rows, RESAMPLED_COLUMNS, folder / "resampled.csv")
+
+
 def _build(root: Path) -> None:
     _write_settings(root, [PERFECT, COLLAPSED, DIVERGED])
     plans = write_plan(root)
@@ -119,6 +134,7 @@ def _build(root: Path) -> None:
         write_run(plan, root)
         evaluate(plan.benchmark, plan.variant, root)
     write_fresh_critics(root, plans)
+    write_resampled(root, plans)
     aggregate(root)
 
 
@@ -147,48 +163,6 @@ def _summary(root: Path, benchmark: str, variant: str, metric: str) -> dict[str,
     chosen = (table.benchmark == benchmark) & (table.variant == variant) & (table.metric == metric)
     (row,) = table[chosen].to_dict("records")
     return row
-
-
-# Statistics
-
-
-def test_interquartile_mean_is_scipys_trimmed_mean() -> None:
-    rng = np.random.default_rng(0)
-    for n in range(1, 25):
-        values = rng.normal(size=(3, n))
-        expected = scipy.stats.trim_mean(values, 0.25, axis=1)
-        # Summation order only.
-        assert interquartile_mean(values) == pytest.approx(expected, rel=1e-12, abs=1e-14)
-
-
-def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """Normal data, 10 seeds, 300 studies. The percentile interval of 10 values is known to be short: near
-    0.90 instead of 0.95. Outside 0.84..0.97 something is wrong (3 binomial standard errors around 0.90)."""
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(300):
-        interval = seeds_to_interval(rng.normal(size=10), 300, rng)
-        assert interval.low <= interval.point <= interval.high
-        hits += interval.low <= 0 <= interval.high
-    assert 0.84 < hits / 300 < 0.97
-
-
-def test_degenerate_seeds_have_honest_intervals() -> None:
-    rng = np.random.default_rng(0)
-    assert seeds_to_interval(np.full(10, 8.0), 100, rng) == (8, 8, 8)
-    one = seeds_to_interval(np.array([2.0]), 100, rng)
-    assert one.point == 2
-    assert math.isnan(one.low)
-    assert all(math.isnan(value) for value in seeds_to_interval(np.array([]), 100, rng))
-
-
-def test_rates_have_clopper_pearson_intervals() -> None:
-    """0 of n: high = 1 - 0.025^(1/n); k of n: quantiles of beta distributions."""
-    assert count_to_interval(0, 10)[:2] == (0, 0)
-    assert count_to_interval(0, 10).high == pytest.approx(1 - 0.025**0.1, rel=1e-6)
-    assert count_to_interval(10, 10) == pytest.approx((1, 0.025**0.1, 1), rel=1e-6)
-    expected = (0.3, scipy.stats.beta.ppf(0.025, 3, 8), scipy.stats.beta.ppf(0.975, 4, 7))
-    assert count_to_interval(3, 10) == pytest.approx(expected, rel=1e-6)
 
 
 # Evaluation
@@ -318,6 +292,44 @@ def test_progress_ends_where_the_summary_is(built: Path) -> None:
     assert [last["point"], last["low"], last["high"]] == pytest.approx(expected, rel=1e-3)
 
 
+def test_variants_are_compared_with_the_non_saturating_one(built: Path) -> None:
+    table = _table(built, "comparisons")
+    assert set(table.variant) == {COLLAPSED, DIVERGED}
+    assert set(table.metric) == {"jsd_n10000", "modes_occupied_n10000", "fid_n599", "recall_n599"}
+    # One mode or class only, or no samples at all: no seed of either is better than any of 4.
+    assert (table.probability == 0).all()
+    # 2 of the 70 ways to deal 8 values, and two tests per metric.
+    assert table.p.to_numpy() == pytest.approx(2 / 70, rel=1e-3)  # four digits
+    assert table.p_holm.to_numpy() == pytest.approx(4 / 70, rel=1e-3)
+    lost = table[table.benchmark == "ring"].set_index("variant").diverged
+    assert lost.groupby("variant").first().to_dict() == {COLLAPSED: 1, DIVERGED: 4}
+
+
+def test_profiles_hold_all_seeds_of_every_variant(built: Path) -> None:
+    """A perfect sampler passes everywhere but near 1, a collapsed one nowhere."""
+    table = _table(built, "profiles").set_index(["variant", "score"])
+    assert table.loc[(PERFECT, 0.9), "share"] > 0.9
+    assert table.loc[(DIVERGED, 0.05), "share"] == 0
+    assert table.loc[(COLLAPSED, 0.5), "share"] < 0.5
+    scores = _table(built, "scores").set_index("variant")
+    assert list(scores.scores) == [16, 16, 16]
+    assert scores.loc[PERFECT, "point"] > 0.9
+    assert scores.loc[DIVERGED, "point"] == 0
+
+
+def test_training_variance_is_told_from_evaluation_variance(built: Path) -> None:
+    """Values 10 i -+ 1: evaluation variance 2, and means 10 i of the seeds 0 to 3, or 0, 2, 3, or none."""
+    table = _table(built, "variance").set_index(["benchmark", "variant", "metric"])
+    for variant, seeds in ((PERFECT, [0, 1, 2, 3]), (COLLAPSED, [0, 2, 3])):
+        row = table.loc[("ring", variant, "jsd_n10000")]
+        expected = 100 * np.var(seeds, ddof=1) - 1
+        assert (row.seeds, row.resamples, row.evaluation_variance) == (len(seeds), 2, 2)
+        assert row.training_variance == pytest.approx(expected, rel=1e-3)  # four digits
+        assert row.training_share == pytest.approx(expected / (expected + 2), rel=1e-3)
+    assert table.loc[("digits", DIVERGED, "fid_n599"), "seeds"] == 0
+    assert math.isnan(table.loc[("digits", DIVERGED, "fid_n599"), "training_share"])
+
+
 def test_history_bands_count_the_seeds_still_training(built: Path) -> None:
     table = _table(built, "history")
     bands = table[(table.benchmark == "ring") & (table.variant == COLLAPSED)].set_index("step")
@@ -412,6 +424,7 @@ def test_the_same_study_gives_the_same_bytes(built: Path, copy: Path) -> None:
     for benchmark, variant in load_study(copy).runs:
         shutil.rmtree(copy / "evaluated" / benchmark / variant)
         evaluate(benchmark, variant, copy)
+        write_resampled(copy, [load_run(benchmark, variant, copy)])
     shutil.rmtree(copy / RESULTS)
     aggregate(copy)
     for name in FILES:
@@ -437,7 +450,7 @@ def test_a_run_that_is_not_evaluated_stops_aggregation_with_its_name(copy: Path)
         aggregate(copy)
 
 
-@pytest.mark.parametrize("name", ["metrics.csv", "history.csv", "gallery.parquet"])
+@pytest.mark.parametrize("name", ["metrics.csv", "history.csv", "gallery.parquet", "resampled.csv"])
 def test_a_corrupt_table_stops_aggregation_with_its_name(copy: Path, name: str) -> None:
     path = copy / "evaluated" / "ring" / PERFECT / name
     path.write_bytes(b"benchmark,variant\nx,\x00y\n" + path.read_bytes()[40:])
@@ -496,13 +509,3 @@ def test_fresh_critics_that_are_missing_or_corrupt_are_named(copy: Path) -> None
     path.unlink()
     with pytest.raises(UserError, match=r"cannot be read .*run the stage fresh_critics@digits"):
         aggregate(copy)
-
-
-def test_mean_to_interval_is_scipys_t_interval() -> None:
-    values = np.random.default_rng(3).normal(size=7)
-    found = mean_to_interval(values, 0.9)
-    expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.9)
-    assert found == pytest.approx((values.mean(), expected.low, expected.high), rel=1e-12)
-    assert mean_to_interval(values[:1])[0] == values[0]
-    assert np.isnan(mean_to_interval(values[:1])[1:]).all()
-    assert np.isnan(mean_to_interval(values[:0])).all()

@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 from pipeline.figures.calibration import calibration
+from pipeline.figures.comparisons import comparisons, profiles, variances
 from pipeline.figures.curves import generator_gradient_norms, modes_through_training
 from pipeline.figures.distances import likelihood_spread, three_panels
 from pipeline.figures.exact import distance_jsd, slope_map
@@ -33,6 +34,9 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "generator_gradient_norms": generator_gradient_norms,
     "intervals_ring": intervals_ring,
     "intervals_digits": intervals_digits,
+    "comparisons": comparisons,
+    "profiles": profiles,
+    "variances": variances,
     "distance_jsd": distance_jsd,
     "slope_map": slope_map,
     "calibration": calibration,

@@ -178,6 +178,27 @@ class Results:
         )
 
     @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """Each variant against the non-saturating one: probability of improvement, p by Holm."""
+        return self._table("comparisons.csv", "benchmark metric variant probability low high p p_holm seeds")
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Interquartile mean of each variant's scores over all benchmarks, seeds and metrics of interest."""
+        return self._table("scores.csv", "variant point low high benchmarks scores")
+
+    @cached_property
+    def profiles(self) -> pd.DataFrame:
+        """The share of each variant's scores that are at least `score`."""
+        return self._table("profiles.csv", "variant score share low high")
+
+    @cached_property
+    def variance(self) -> pd.DataFrame:
+        """Training and evaluation variance of each run's metrics."""
+        components = "training_variance evaluation_variance training_share low high"
+        return self._table("variance.csv", f"benchmark variant metric seeds resamples {components}")
+
+    @cached_property
     def references(self) -> pd.DataFrame:
         """Floors, ceilings and real against real."""
         return self._table("references.csv", "benchmark metric kind value low high")
