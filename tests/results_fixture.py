@@ -41,12 +41,12 @@ METRICS = {
         "kl_reverse_n2500": 0,
     },
     "digits": {
-        "fid_n599": 3,
-        "kid_n599": 0.02,
-        "precision_n599": 0.9,
-        "recall_n599": 0.9,
-        "classes_covered_n599": 10,
-        "reverse_kl_classes_n599": 0.01,
+        "fid_n599_held_out_classifier": 3,
+        "kid_n599_held_out_classifier": 0.02,
+        "precision_k3_n599_held_out_classifier": 0.9,
+        "recall_k3_n599_held_out_classifier": 0.9,
+        "classes_covered_n599_held_out_classifier": 10,
+        "reverse_kl_classes_n599_held_out_classifier": 0.01,
     },
 }
 UNITS = {"modes": "modes", "classes": "classes", "reverse": "nats", "jsd": "nats", "kl": "nats"}
@@ -145,6 +145,7 @@ def _study(variants: dict[str, tuple[str, str]], seeds: int, benchmarks: tuple[s
                 "unit": UNITS.get(metric.partition("_")[0], ""),
                 "higher_is_better": metric.startswith(HIGHER),
                 "description": "made up",
+                "through_training": True,
             }
             for names in [*METRICS.values(), ("collapsed", "diverged", "missed")]
             for metric in names

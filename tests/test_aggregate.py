@@ -281,7 +281,7 @@ def test_a_perfect_sampler_meets_the_references(built: Path) -> None:
             assert abs(got - row["value"]) < 4 * width, metric
     assert references.loc["high_quality_n2500", "value"] == pytest.approx(1 - math.exp(-4.5), abs=1e-9)
     assert references.loc["modes_covered_n2500", "kind"] == "ceiling"
-    assert references.loc["fid_n599", "kind"] == "real_vs_real"
+    assert references.loc["fid_n599_held_out_classifier", "kind"] == "real_vs_real"
     assert set(references[references.benchmark == "ring"].kind) == {"floor", "ceiling"}
 
 
@@ -292,7 +292,7 @@ def test_a_collapsed_generator_is_seen_with_its_rate(built: Path) -> None:
     assert (row["seeds"], row["diverged"], row["collapse_rate"], row["collapse_high"]) == (3, 1, 0.75, 1)
     assert row["collapse_low"] == pytest.approx(scipy.stats.beta.ppf(0.025, 3, 2), rel=1e-5)  # six digits
     assert _summary(built, "ring", COLLAPSED, "reverse_kl_modes_n2500")["point"] == pytest.approx(math.log(8))
-    assert _summary(built, "digits", COLLAPSED, "fid_n599")["collapse_rate"] == 0.75
+    assert _summary(built, "digits", COLLAPSED, "fid_n599_held_out_classifier")["collapse_rate"] == 0.75
     assert _summary(built, "ring", PERFECT, "jsd_n2500")["collapse_rate"] == 0
 
 

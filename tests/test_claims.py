@@ -246,8 +246,8 @@ def test_c1_with_a_seed_missing_is_an_error(study: Study) -> None:
 
 
 def test_c1_reads_metrics_that_the_registry_knows() -> None:
-    assert split_name("modes_occupied_n2500") == ("modes_occupied", 2500)
-    assert split_name("largest_mode_share_n2500") == ("largest_mode_share", 2500)
+    assert split_name("modes_occupied_n2500") == ("modes_occupied", 2500, None, None)
+    assert split_name("largest_mode_share_n2500") == ("largest_mode_share", 2500, None, None)
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (1, 1)])

@@ -14,7 +14,7 @@ import torch_fidelity
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
-from pipeline.config import DigitsData, RingData
+from pipeline.config import DigitsData, RingData, load_params
 from pipeline.data.fetch import digits
 from pipeline.data.images import Images
 from pipeline.data.mixtures import Mixture, ring
@@ -30,10 +30,15 @@ from pipeline.metrics.divergences import Partition, jensen_shannon, kl_from_data
 from pipeline.metrics.fidelity import Fidelity
 from pipeline.metrics.judges import ImageJudge, MixtureJudge, measure
 from pipeline.metrics.registry import (
+    FEATURE_STEMS,
     IMAGE_METRICS,
     METRICS,
     RING_METRICS,
+    RUN_METRICS,
+    MetricName,
     full_name,
+    measured,
+    measured_through_training,
     split_name,
 )
 from pipeline.metrics.streams import key_to_seed, numpy_generator, torch_generator
@@ -66,16 +71,47 @@ def classifier(images: Images) -> features.Classifier:
 
 def test_names_state_the_protocol_and_come_apart_again() -> None:
     for stem in METRICS:
-        name = full_name(stem, 599)
-        assert split_name(name) == (stem, None if stem in ("collapsed", "diverged", "missed") else 599)
-    assert full_name("fid", 599) == "fid_n599"
-    assert split_name("modes_covered_n2500") == ("modes_covered", 2500)
+        found = split_name(full_name(stem, 599, "inception_v3"))
+        if stem in RUN_METRICS:
+            assert found == MetricName(stem)
+        elif stem in RING_METRICS:
+            assert found == MetricName(stem, 599)
+        else:
+            assert found == MetricName(stem, 599, "held_out", "inception_v3")
+    assert full_name("fid", 599) == "fid_n599_held_out_classifier"
+    assert split_name("modes_covered_n2500") == ("modes_covered", 2500, None, None)
 
 
-@pytest.mark.parametrize("name", ["fid", "fidd_n599", "diverged_n3", "fid_n"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fid",
+        "fid_n599",
+        "fid_n599_train_classifier",
+        "fid_n599_held_out_",
+        "fidd_n599_held_out_classifier",
+        "jsd_n599_held_out_classifier",
+        "diverged_n3",
+        "fid_n",
+    ],
+)
 def test_a_name_without_its_protocol_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="unknown metric"):
         split_name(name)
+
+
+def test_a_benchmark_lists_its_metrics_with_their_protocol() -> None:
+    benchmarks = load_params(Path(__file__).parent.parent / "params.yaml").benchmarks
+    digits, stacked, grid = (benchmarks[name].setting for name in ("digits", "stacked_digits", "grid"))
+    assert measured(digits)[0] == "fid_n599_held_out_classifier"
+    more = measured(digits, ["inception_v3"])
+    assert more[: len(IMAGE_METRICS)] == measured(digits)
+    assert {split_name(name).stem for name in more[len(IMAGE_METRICS) :]} == set(FEATURE_STEMS)
+    assert "fid_n10000_held_out_classifier" in measured(stacked)
+    assert "precision_k3_n1000_held_out_classifier" in measured(stacked)
+    assert "precision_k3_n500_held_out_classifier" in measured_through_training(stacked)
+    assert "kid_n599_held_out_classifier" not in measured_through_training(digits)
+    assert measured(grid) == tuple(full_name(stem, 10000) for stem in RING_METRICS)
 
 
 def test_judges_give_exactly_the_registered_metrics(images: Images, classifier: features.Classifier) -> None:
@@ -374,8 +410,8 @@ def test_precision_and_recall_against_their_definition() -> None:
 
     got = Fidelity(torch.from_numpy(real)).measure(torch.from_numpy(fake))
     # torch-fidelity averages in float32.
-    assert got["precision"] == pytest.approx(inside(fake, real), abs=1e-6)
-    assert got["recall"] == pytest.approx(inside(real, fake), abs=1e-6)
+    assert got["precision_k3"] == pytest.approx(inside(fake, real), abs=1e-6)
+    assert got["recall_k3"] == pytest.approx(inside(real, fake), abs=1e-6)
 
 
 class _AsColour(Dataset):  # type: ignore[type-arg]
@@ -441,8 +477,8 @@ def test_direct_calls_equal_torch_fidelitys_whole_pipeline(
     for stem, key in (
         ("fid", "frechet_inception_distance"),
         ("kid", "kernel_inception_distance_mean"),
-        ("precision", "precision"),
-        ("recall", "recall"),
+        ("precision_k3", "precision"),
+        ("recall_k3", "recall"),
     ):
         assert direct[stem] == pytest.approx(whole[key], rel=1e-4, abs=1e-4), stem
 
@@ -458,10 +494,10 @@ def test_image_metrics_order_real_noise_and_collapse(images: Images, classifier:
         assert bad["kid"] > real["kid"] + 0.1
     assert real["classes_covered"] == 10
     assert collapsed["classes_covered"] == 1
-    assert collapsed["recall"] == 0
+    assert collapsed["recall_k3"] == 0
     # One class of about a tenth: log 10, up to the classes' unequal sizes.
     assert collapsed["reverse_kl_classes"] == pytest.approx(math.log(10), abs=0.1)
-    assert noise["precision"] < 0.5 < real["precision"]
+    assert noise["precision_k3"] < 0.5 < real["precision_k3"]
 
 
 def test_fakes_of_another_number_are_refused(images: Images, classifier: features.Classifier) -> None:

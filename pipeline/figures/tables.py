@@ -27,6 +27,15 @@ FAMILIES = {
 }
 
 
+# Feature networks beside the data set's own classifier, for the titles of metrics read off them.
+BACKBONES = {
+    "inception_v3": "InceptionV3",
+    "dinov2_vit_s_14": "DINOv2 ViT-S/14",
+    "dinov2_vit_b_14": "DINOv2 ViT-B/14",
+    "dinov2_vit_l_14": "DINOv2 ViT-L/14",
+}
+
+
 @dataclass(frozen=True)
 class Variant:
     """A variant of the study: its name in files, its title in print, the objective it trains, its family."""
@@ -39,15 +48,18 @@ class Variant:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of the study: full name, stem, the N it was measured with, and what the registry says."""
+    """A metric of the study: full name, its parts (as in metrics/registry.py), and what the registry says."""
 
     name: str
     stem: str
     n: int
+    split: str | None
+    backbone: str | None
     title: str
     unit: str
     higher_is_better: bool | None
     description: str
+    through_training: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,19 +204,33 @@ class Results:
         return self._table(f"theory/{name}.csv", columns)
 
     def measured(self, benchmark: str) -> list[Metric]:
-        """The benchmark's metrics, in the summary's order."""
+        """The benchmark's metrics at the end of training, in the summary's order."""
         names = dict.fromkeys(self.summary.loc[self.summary.benchmark == benchmark, "metric"])
         return [self._describe(name) for name in names]
 
+    def find(self, benchmark: str, stem: str) -> Metric | None:
+        """A benchmark's final metric, by the data set's own features; None when it is not measured."""
+        return _first(self.measured(benchmark), stem)
+
     def metric(self, benchmark: str, stem: str) -> str | None:
-        """The full name (with its N) of a benchmark's metric; None when it is not measured."""
-        return next((metric.name for metric in self.measured(benchmark) if metric.stem == stem), None)
+        """The full name of a benchmark's final metric, as `find` finds it."""
+        found = self.find(benchmark, stem)
+        return found.name if found else None
+
+    def metric_through_training(self, benchmark: str, stem: str) -> str | None:
+        """As `metric`, of the metrics at the checkpoints: they have an N of their own."""
+        names = dict.fromkeys(self.progress.loc[self.progress.benchmark == benchmark, "metric"])
+        found = _first([self._describe(name) for name in names], stem)
+        return found.name if found else None
 
     def _describe(self, name: str) -> Metric:
-        match = re.fullmatch(r"(.+)_n([0-9]+)", name)
+        match = re.fullmatch(r"(.+)_n([0-9]+)(?:_(held_out)_([a-z0-9_]+))?", name)
         if not match or match[1] not in self.study["metrics"]:
             raise UserError(f"{self.folder / 'study.json'}: metrics has no entry for {name!r}")
-        return Metric(name, match[1], int(match[2]), **self.study["metrics"][match[1]])
+        facts = dict(self.study["metrics"][match[1]])
+        if match[4] in BACKBONES:
+            facts["title"] = f"{facts['title']} ({BACKBONES[match[4]]})"
+        return Metric(name, match[1], int(match[2]), match[3], match[4], **facts)
 
     def diverged(self, benchmark: str) -> dict[tuple[str, int], int]:
         """(variant, seed) -> step, of the seeds that diverged."""
@@ -235,6 +261,12 @@ class Results:
             ) from None
         except (ValueError, OSError) as error:
             raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+
+
+def _first(metrics: list[Metric], stem: str) -> Metric | None:
+    """Of several backbones the classifier."""
+    found = [metric for metric in metrics if metric.stem == stem]
+    return next((metric for metric in found if metric.backbone in (None, "classifier")), None)
 
 
 def _place(variant: Variant) -> int:

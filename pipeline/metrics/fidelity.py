@@ -47,6 +47,6 @@ class Fidelity:
         return {
             "fid": fid[KEY_METRIC_FID],
             "kid": kid[KEY_METRIC_KID_MEAN],
-            "precision": prc[KEY_METRIC_PRECISION],
-            "recall": prc[KEY_METRIC_RECALL],
+            "precision_k3": prc[KEY_METRIC_PRECISION],
+            "recall_k3": prc[KEY_METRIC_RECALL],
         }

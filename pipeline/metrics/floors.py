@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.config import RingData, Setting, StudyPlan
+from pipeline.config import MixtureData, Setting, StudyPlan
 from pipeline.data.images import load_images
 from pipeline.data.mixtures import Mixture, load_mixture
 from pipeline.errors import UserError
@@ -30,7 +30,7 @@ def references(study: StudyPlan, root: Path) -> list[dict[str, Any]]:
     """
     rows = []
     for benchmark, setting in study.benchmarks.items():
-        make = _perfect_sampler if isinstance(setting.data, RingData) else _real_against_real
+        make = _perfect_sampler if isinstance(setting.data, MixtureData) else _real_against_real
         rows += make(benchmark, setting, study.settings.floor_repeats, root)
     return rows
 
