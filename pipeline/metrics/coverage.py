@@ -34,14 +34,16 @@ def nearest_modes(samples: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
     return mode, nearest.sqrt() / mixture.std
 
 
-def samples_to_coverage(samples: Tensor, mixture: Mixture) -> dict[str, float]:
-    """samples (N, 2) -> the coverage metrics of the registry.
+def samples_to_coverage(
+    samples: Tensor, mixture: Mixture, nearest: tuple[Tensor, Tensor] | None = None
+) -> dict[str, float]:
+    """samples (N, 2) -> the coverage metrics of the registry; nearest: their `nearest_modes`, if known.
 
     Every histogram but that of `modes_covered` and `modes_tenth_share` takes every sample at its nearest
     mode, not the high-quality ones only: so it is defined for every generator, has the same N and hence the
     same sampling floor, (K - 1) / (2 N) nats, and tells collapse from blur.
     """
-    mode, radius = nearest_modes(samples, mixture)
+    mode, radius = nearest or nearest_modes(samples, mixture)
     n = len(samples)
     good = radius < QUALITY_RADIUS
     good_counts = torch.bincount(mode[good], minlength=mixture.modes)

@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.config import MixtureData, Setting
 from pipeline.data.images import Images, load_images
 from pipeline.data.mixtures import Mixture, load_mixture
-from pipeline.metrics import coverage, divergences
+from pipeline.metrics import coverage, divergences, support
 from pipeline.metrics.features import Classifier, load_classifier
 from pipeline.metrics.registry import METRICS, full_name
 from pipeline.metrics.streams import torch_generator
@@ -23,12 +23,14 @@ class Judge(Protocol):
 
     `reached` is the least value of a stem (stem, least) from which the samples count as having reached the
     data: noise occupies few modes too, and is not mode collapse. Both are measured through training.
+    `headline`: stems measured through training that stand for the rest where only a few are wanted.
     `at_most`: of more samples a stem takes the first so many only.
     """
 
     modes: int
     counted: str
     reached: tuple[str, float]
+    headline: tuple[str, ...]
     at_most: Mapping[str, int]
 
     def measure(self, samples: Tensor, final: bool = True) -> dict[str, float]:
@@ -40,6 +42,7 @@ class MixtureJudge:
 
     counted = "modes_occupied"
     reached = ("modes_tenth_share", 1.0)
+    headline = ("jsd", "modes_occupied", "high_quality")
     at_most: Mapping[str, int] = EVERY_SAMPLE
 
     def __init__(self, mixture: Mixture, n: int, generator: torch.Generator) -> None:
@@ -52,10 +55,17 @@ class MixtureJudge:
 
     def measure(self, samples: Tensor, final: bool = True) -> dict[str, float]:
         """float32 samples (N, 2)."""
+        nearest = coverage.nearest_modes(samples, self.mixture)
+        cheap = {
+            **coverage.samples_to_coverage(samples, self.mixture, nearest),
+            "jsd": divergences.samples_to_jsd(samples, self.partition, nearest),
+        }
+        if not final:
+            return cheap
         fakes, log_p = samples.double().numpy(), self.mixture.log_density(samples).numpy()
         return {
-            **coverage.samples_to_coverage(samples, self.mixture),
-            "jsd": divergences.samples_to_jsd(samples, self.partition),
+            **cheap,
+            "support_size": support.samples_to_support(fakes, support.RADIUS * self.mixture.std),
             "kl_forward": divergences.kl_from_data(fakes, self.reals, self.log_p_reals),
             "kl_reverse": divergences.kl_to_data(fakes, log_p),
         }
@@ -66,6 +76,7 @@ class ImageJudge:
 
     counted = "classes_covered"
     reached = ("precision_k3", 0.1)
+    headline = ("fid", "recall_k3", "classes_covered")
     at_most: Mapping[str, int] = EVERY_SAMPLE
 
     def __init__(self, images: Images, classifier: Classifier) -> None:
@@ -76,7 +87,10 @@ class ImageJudge:
         # Here: torch-fidelity imports torchvision and torch's compiler, more than a second no mixture needs.
         from pipeline.metrics.fidelity import Fidelity
 
-        self.fidelity = Fidelity(classifier.judge(images.test_images)[0])
+        real = classifier.judge(images.test_images)[0]
+        self.fidelity = Fidelity(real)
+        self.spreads = coverage.class_spreads(real, images.test_labels, images.classes)
+        self.radius = support.duplicate_radius(images.test_images)
 
     def measure(self, samples: Tensor, final: bool = True) -> dict[str, float]:
         """uint8 samples (N, 64), N = number of held-out images."""
@@ -84,7 +98,12 @@ class ImageJudge:
         values = {
             **self.fidelity.measure(features),
             **coverage.labels_to_coverage(labels, self.frequencies),
+            "class_spread_ratio": coverage.class_spread_ratio(
+                features, labels, self.spreads, self.frequencies
+            ),
         }
+        if final:
+            values["image_support"] = support.images_to_support(samples, self.radius)
         return {stem: value for stem, value in values.items() if final or METRICS[stem].through_training}
 
 
