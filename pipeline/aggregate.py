@@ -4,7 +4,8 @@ The list of runs is plan/study.json, never a glob. Each random interval has a ge
 so that no number depends on which other runs the study has.
 
 The tables are in git, so they stay small: six significant digits (float32 holds seven), four for
-curves, five for single seeds, these at their last step and of some metrics only. evaluated/BENCHMARK/VARIANT/ has all of it.
+curves, five for single seeds, these at their last step and of some metrics only.
+evaluated/BENCHMARK/VARIANT/ has all of it.
 """
 
 import math
@@ -164,10 +165,8 @@ def _interval(plan: RunPlan, metric: str, step: int, values: Array, resamples: i
 def final_rows(plan: RunPlan, table: pd.DataFrame) -> list[Row]:
     """Rows (METRIC_COLUMNS) of every seed at the final step, of the metrics that `shown` keeps by seed; of a
     diverged seed, the step at which it did."""
-    last = (table["step"] == plan.generator_updates) & table["metric"].isin(
-        {*measured(plan.setting), "missed"}
-    )
-    kept = table["metric"].map(is_kept_by_seed) & last | (table["metric"] == "diverged")
+    final = table["metric"].isin([*filter(is_kept_by_seed, measured(plan.setting)), "missed"])
+    kept = final & (table["step"] == plan.generator_updates) | (table["metric"] == "diverged")
     return list(table[kept].itertuples(index=False, name=None))
 
 

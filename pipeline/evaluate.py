@@ -122,8 +122,8 @@ def write_gallery(rows: list[tuple[Any, ...]], path: Path) -> None:
 def write_frames(plan: RunPlan, run: Run, path: Path) -> None:
     """The first seed's first samples at every checkpoint, for the movie.
 
-    `steps` (C,); `frames` (C, P, D): float16 points, uint8 images; `diverged` (1,): the step at which the seed
-    diverged, from which on its frames mean nothing, or -1.
+    `steps` (C,); `frames` (C, P, D): float16 points, uint8 images; `diverged` (1,): the step at which the
+    seed diverged, from which on its frames mean nothing, or -1.
     """
     count = FRAME_POINTS if isinstance(plan.setting.data, MixtureData) else FRAME_IMAGES
     frames = run.samples[:, 0, :count]

@@ -85,8 +85,10 @@ def write_curves(tables: list[pd.DataFrame], path: Path) -> None:
 
 
 def write_progress(rows: list[Row], path: Path) -> None:
-    """Rows benchmark, variant, metric, step, point, low, high -> one line per checkpoint (PROGRESS_KEYS), three
-    columns per metric, empty where the benchmark does not measure it: a third of the bytes of the long form."""
+    """Rows benchmark, variant, metric, step, point, low, high -> one line per checkpoint (PROGRESS_KEYS).
+
+    Three columns per metric, empty where the benchmark does not measure it: half the bytes of one row each.
+    """
     table: dict[Row, dict[str, float]] = {}
     for benchmark, variant, metric, step, *interval in rows:
         named = {metric + end: value for end, value in zip(INTERVAL, interval, strict=True)}

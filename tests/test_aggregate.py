@@ -355,7 +355,7 @@ def test_fresh_samples_of_the_final_generators_are_measured_again(built: Path) -
     assert list(table.columns) == ["benchmark", "variant", "seed", "resample", "metric", "value"]
     assert set(table.metric) == {"jsd_n2500", "modes_occupied_n2500", "high_quality_n2500"}
     # Seed 1 diverged; the scale has two resamples.
-    assert set(zip(table.seed, table.resample, strict=True)) == {(s, r) for s in (0, 2, 3) for r in (0, 1)}
+    assert set(zip(table.seed, table["resample"], strict=True)) == {(s, r) for s in (0, 2, 3) for r in (0, 1)}
     digits = pd.read_csv(built / "evaluated" / "digits" / PERFECT / "resampled.csv")
     assert {split_name(name).stem for name in digits.metric} == {"fid", "recall_k3", "classes_covered"}
 

@@ -53,7 +53,7 @@ class Partition:
         self.probabilities = (mixture.weights[:, None] * cells).flatten()
 
     def cells(self, samples: Tensor, nearest: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """samples (N, 2) -> cell index (N,) into `probabilities`; nearest: their `nearest_modes`, if known."""
+        """samples (N, 2) -> cell index (N,) into `probabilities`; nearest: their `nearest_modes`."""
         mode, radius = nearest or nearest_modes(samples, self.mixture)
         offset = samples.double() - self.mixture.means[mode]
         turn = torch.atan2(offset[:, 1], offset[:, 0]) / (2 * math.pi) % 1

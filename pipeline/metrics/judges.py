@@ -42,7 +42,7 @@ class MixtureJudge:
 
     counted = "modes_occupied"
     reached = ("modes_tenth_share", 1.0)
-    headline = ("jsd", "modes_occupied", "high_quality")
+    headline: tuple[str, ...] = ("jsd", "modes_occupied", "high_quality")
     at_most: Mapping[str, int] = EVERY_SAMPLE
 
     def __init__(self, mixture: Mixture, n: int, generator: torch.Generator) -> None:
@@ -76,7 +76,7 @@ class ImageJudge:
 
     counted = "classes_covered"
     reached = ("precision_k3", 0.1)
-    headline = ("fid", "recall_k3", "classes_covered")
+    headline: tuple[str, ...] = ("fid", "recall_k3", "classes_covered")
     at_most: Mapping[str, int] = EVERY_SAMPLE
 
     def __init__(self, images: Images, classifier: Classifier) -> None:

@@ -116,8 +116,8 @@ RING_METRICS = {
         "Spread within modes",
         "ratio",
         None,
-        "std of the samples of a mode around their own centre over the data's, distances cut at 3 std, median "
-        "over occupied modes; below 1 collapse within modes, above 1 blur",
+        "std of the samples of a mode around their own centre over the data's, distances cut at 3 std, "
+        "median over occupied modes; below 1 collapse within modes, above 1 blur",
         through_training=True,
     ),
     "support_size": Metric(
@@ -203,8 +203,8 @@ IMAGE_METRICS = {
         "Spread within classes",
         "ratio",
         None,
-        "root of the trace of the features' covariance within a class, fakes over held-out images, median over "
-        "classes covered; below 1 collapse within classes",
+        "root of the trace of the features' covariance within a class, fakes over held-out images, median "
+        "over classes covered; below 1 collapse within classes",
         through_training=True,
     ),
     "image_support": Metric(

@@ -57,9 +57,9 @@ def pairs_to_support(colliding: float, n: int) -> float:
 def degrees_to_support(degrees: Array) -> Support:
     """d_i (N,), with how many others each sample coincides -> effective support with its 95 % interval.
 
-    Normal on the log scale. The jackknife variance of the pairs' mean counts the part that pairs have of their
-    own twice (Efron and Stein 1981): 2 c (1 - c) / N^2 of it is taken off again, and what is left is at least
-    the variance of independent pairs. Without a coincidence the lower end is the exact Poisson one.
+    Normal on the log scale. The jackknife variance of the pairs' mean counts the part that pairs have of
+    their own twice (Efron and Stein 1981): 2 c (1 - c) / N^2 of it is taken off again, and what is left is
+    at least the variance of independent pairs. Without a coincidence the lower end is the exact Poisson one.
     """
     n = len(degrees)
     pairs, colliding = n * (n - 1) / 2, float(degrees.sum()) / 2
