@@ -216,9 +216,9 @@ def _mode_circles(pen: ImageDraw.ImageDraw, corner: tuple[int, int], side: int, 
 def _image_painter(
     picture: Image.Image, corner: tuple[int, int], side: int, colour: Colour, images: Values
 ) -> None:
-    """Square arrangement of images (P, D), dark on light in GREY_LEVELS greys, as large as whole pixels allow.
+    """Square arrangement of images (P, D) in GREY_LEVELS greys, as large as whole pixels allow.
 
-    Of three stacked digits, the three channels are red, green and blue.
+    Digits are dark on light; three stacked ones are the red, green and blue of one image on black.
     """
     across = int(len(images) ** 0.5)
     channels = 3 if images.shape[1] % 3 == 0 else 1

@@ -137,11 +137,17 @@ IMAGE_METRICS = {
         "Fréchet distance of normals fitted to the features of N fakes and of the held-out images",
         through_training=True,
     ),
+    "fid_infinity": Metric(
+        "FID, N to infinity",
+        "mean square feature",
+        False,
+        "FID at 8 numbers of fakes from N/5 to N, by a line in 1/N extrapolated to infinitely many",
+    ),
     "kid": Metric(
         "KID",
         "squared MMD",
         False,
-        "unbiased squared MMD with a cubic kernel, one subset of all N; for equal laws it scatters around 0",
+        "unbiased squared MMD with a cubic kernel over all pairs; for equal laws it scatters around 0",
     ),
     "precision_k3": Metric(
         "Precision",
@@ -155,6 +161,20 @@ IMAGE_METRICS = {
         "fraction",
         True,
         "held-out images inside the manifold of fakes (3 nearest neighbours in feature space)",
+        through_training=True,
+    ),
+    "density_k5": Metric(
+        "Density",
+        "held-out images",
+        True,
+        "held-out images whose ball to their 5th neighbour holds a fake, counted per fake and over 5; 1 for "
+        "equal laws, more where fakes crowd where held-out images do",
+    ),
+    "coverage_k5": Metric(
+        "Coverage",
+        "fraction",
+        True,
+        "held-out images whose ball to their 5th neighbour holds a fake",
         through_training=True,
     ),
     "classes_covered": Metric(
@@ -246,13 +266,13 @@ PROTOCOLS: dict[str, str] = {
     for stem in metrics
 }
 # Measured in the features of every backbone; the others need the classifier's labels.
-FEATURE_STEMS = ("fid", "kid", "precision_k3", "recall_k3")
+FEATURE_STEMS = ("fid", "fid_infinity", "kid", "precision_k3", "recall_k3", "density_k5", "coverage_k5")
 # Of three digits beside each other; of more fakes than `STACKED_AT_MOST` the first so many are taken.
 STACKED_STEMS = (
-    *("fid", "precision_k3", "classes_covered", "reverse_kl_classes", "classes_captured", "class_overlap"),
-    *("largest_class_share", "effective_classes", "class_spread_ratio"),
+    *("fid", "precision_k3", "coverage_k5", "classes_captured", "classes_covered", "class_overlap"),
+    *("reverse_kl_classes", "largest_class_share", "effective_classes", "class_spread_ratio"),
 )
-STACKED_AT_MOST: Mapping[str, int] = {"precision_k3": 1000}
+STACKED_AT_MOST: Mapping[str, int] = {"precision_k3": 1000, "coverage_k5": 1000}
 
 
 class MetricName(NamedTuple):
