@@ -121,7 +121,8 @@ def _through_training(results: Results, benchmark: str) -> dict[str, Any]:
     coverage = next((metric for metric in measured if metric.stem.endswith("_covered")), measured[0])
     last = results.study["settings"]["generator_updates"][benchmark]
     rows = results.progress
-    rows = rows[(rows.benchmark == benchmark) & (rows.metric == coverage.name)]
+    shown = results.metric_through_training(benchmark, coverage.stem)
+    rows = rows[(rows.benchmark == benchmark) & (rows.metric == shown)]
     fell = []
     for name, course in rows.groupby("variant"):
         final, before = course[course.step == last], course[course.step < last]

@@ -8,13 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.integrate
-import scipy.linalg
 import torch
-import torch_fidelity
-from torch.utils.data import Dataset
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
-from pipeline.config import DigitsData, RingData
+from pipeline.config import DigitsData, RingData, load_params
 from pipeline.data.fetch import digits
 from pipeline.data.images import Images
 from pipeline.data.mixtures import Mixture, ring
@@ -33,13 +29,17 @@ from pipeline.metrics.divergences import (
     kl_to_data,
     samples_to_jsd,
 )
-from pipeline.metrics.fidelity import Fidelity
-from pipeline.metrics.judges import ImageJudge, MixtureJudge, measure
+from pipeline.metrics.judges import MixtureJudge, measure
 from pipeline.metrics.registry import (
+    FEATURE_STEMS,
     IMAGE_METRICS,
     METRICS,
     RING_METRICS,
+    RUN_METRICS,
+    MetricName,
     full_name,
+    measured,
+    measured_through_training,
     split_name,
 )
 from pipeline.metrics.streams import key_to_seed, numpy_generator, torch_generator
@@ -72,23 +72,52 @@ def classifier(images: Images) -> features.Classifier:
 
 def test_names_state_the_protocol_and_come_apart_again() -> None:
     for stem in METRICS:
-        name = full_name(stem, 599)
-        assert split_name(name) == (stem, None if stem in ("collapsed", "diverged", "missed") else 599)
-    assert full_name("fid", 599) == "fid_n599"
-    assert split_name("modes_covered_n2500") == ("modes_covered", 2500)
+        found = split_name(full_name(stem, 599, "inception_v3"))
+        if stem in RUN_METRICS:
+            assert found == MetricName(stem)
+        elif stem in RING_METRICS:
+            assert found == MetricName(stem, 599)
+        else:
+            assert found == MetricName(stem, 599, "held_out", "inception_v3")
+    assert full_name("fid", 599) == "fid_n599_held_out_classifier"
+    assert split_name("modes_covered_n2500") == ("modes_covered", 2500, None, None)
 
 
-@pytest.mark.parametrize("name", ["fid", "fidd_n599", "diverged_n3", "fid_n"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fid",
+        "fid_n599",
+        "fid_n599_train_classifier",
+        "fid_n599_held_out_",
+        "fidd_n599_held_out_classifier",
+        "jsd_n599_held_out_classifier",
+        "diverged_n3",
+        "fid_n",
+    ],
+)
 def test_a_name_without_its_protocol_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="unknown metric"):
         split_name(name)
 
 
-def test_judges_give_exactly_the_registered_metrics(images: Images, classifier: features.Classifier) -> None:
+def test_a_benchmark_lists_its_metrics_with_their_protocol() -> None:
+    benchmarks = load_params(Path(__file__).parent.parent / "params.yaml").benchmarks
+    digits, stacked, grid = (benchmarks[name].setting for name in ("digits", "stacked_digits", "grid"))
+    assert measured(digits)[0] == "fid_n599_held_out_classifier"
+    more = measured(digits, ["inception_v3"])
+    assert more[: len(IMAGE_METRICS)] == measured(digits)
+    assert {split_name(name).stem for name in more[len(IMAGE_METRICS) :]} == set(FEATURE_STEMS)
+    assert "fid_n10000_held_out_classifier" in measured(stacked)
+    assert "precision_k3_n1000_held_out_classifier" in measured(stacked)
+    assert "precision_k3_n500_held_out_classifier" in measured_through_training(stacked)
+    assert "kid_n599_held_out_classifier" not in measured_through_training(digits)
+    assert measured(grid) == tuple(full_name(stem, 10000) for stem in RING_METRICS)
+
+
+def test_the_judge_of_mixtures_gives_exactly_the_registered_metrics() -> None:
     points = MIXTURE.sample(200, _generator())
     assert MixtureJudge(MIXTURE, 200, _generator(1)).measure(points).keys() == RING_METRICS.keys()
-    fakes = images.train_images[:599]
-    assert ImageJudge(images, classifier).measure(fakes).keys() == IMAGE_METRICS.keys()
 
 
 def test_streams_are_named_and_stable() -> None:
@@ -337,142 +366,6 @@ def test_classifier_learns_and_its_features_have_unit_scale(
     assert labels.shape == (1198,)
     # float32 square root and division.
     assert float(train_features.square().mean()) == pytest.approx(1, rel=1e-5)
-
-
-def _frechet_by_sqrtm(a: np.ndarray, b: np.ndarray) -> float:
-    """|mu_a - mu_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2): the symmetric form, float64."""
-    root = scipy.linalg.sqrtm(np.cov(a, rowvar=False))
-    cross = scipy.linalg.sqrtm(root @ np.cov(b, rowvar=False) @ root)
-    trace = np.trace(np.cov(a, rowvar=False)) + np.trace(np.cov(b, rowvar=False)) - 2 * np.trace(cross).real
-    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + trace)
-
-
-def test_fid_against_a_symmetric_square_root() -> None:
-    """Another matrix root in float64. Rounding is 1e-16 of the traces (64), and its root where an eigenvalue
-    is near 0: 1e-8 x 64 of an FID of about 3 is below 1e-6 of it."""
-    rng = np.random.default_rng(0)
-    mixing = rng.normal(size=(64, 64)) / 8
-    a, b = rng.normal(size=(599, 64)) @ mixing, rng.normal(size=(599, 64)) @ mixing * 1.1 + 0.1
-    got = Fidelity(torch.from_numpy(b)).measure(torch.from_numpy(a))["fid"]
-    assert got == pytest.approx(_frechet_by_sqrtm(a, b), rel=1e-6)
-
-
-def test_kid_against_its_definition() -> None:
-    """The unbiased estimate of Binkowski et al. 2018, sums written out; 1e-9 is float64 rounding."""
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(60, 5)), rng.normal(size=(60, 5)) + 0.2
-    kernel = lambda a, b: (a @ b.T / 5 + 1) ** 3  # noqa: E731
-    within = [(k.sum() - np.trace(k)) / (60 * 59) for k in (kernel(x, x), kernel(y, y))]
-    expected = sum(within) - 2 * kernel(x, y).mean()
-    got = Fidelity(torch.from_numpy(y)).measure(torch.from_numpy(x))["kid"]
-    assert got == pytest.approx(expected, abs=1e-9)
-
-
-def test_precision_and_recall_against_their_definition() -> None:
-    """Kynkaanniemi et al. 2019 with k = 3 by a plain loop; the count is exact."""
-    rng = np.random.default_rng(2)
-    fake, real = rng.normal(size=(80, 3)) * 0.7, rng.normal(size=(80, 3))
-
-    def inside(points: np.ndarray, support: np.ndarray) -> float:
-        radii = [np.sort(np.linalg.norm(support - s, axis=1))[3] for s in support]
-        hits = [any(np.linalg.norm(x - s) <= r for s, r in zip(support, radii, strict=True)) for x in points]
-        return float(np.mean(hits))
-
-    got = Fidelity(torch.from_numpy(real)).measure(torch.from_numpy(fake))
-    # torch-fidelity averages in float32.
-    assert got["precision"] == pytest.approx(inside(fake, real), abs=1e-6)
-    assert got["recall"] == pytest.approx(inside(real, fake), abs=1e-6)
-
-
-class _AsColour(Dataset):  # type: ignore[type-arg]
-    """torch-fidelity takes bare uint8 tensors (3, H, W)."""
-
-    def __init__(self, images: torch.Tensor) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return self.images[index].reshape(1, 8, 8).expand(3, -1, -1)
-
-
-def test_direct_calls_equal_torch_fidelitys_whole_pipeline(
-    images: Images, classifier: features.Classifier
-) -> None:
-    """The same features through a registered extractor. Batches of another size round float32 features by
-    1e-7, which 1e-4 absorbs even for the cubic kernel's differences."""
-
-    class Extractor(FeatureExtractorBase):
-        def __init__(self, name: str, features_list: list[str], **kwargs: object) -> None:
-            super().__init__(name, features_list)
-
-        @staticmethod
-        def get_provided_features_list() -> tuple[str, ...]:
-            return ("penultimate",)
-
-        @staticmethod
-        def get_default_feature_layer_for_metric(metric: str) -> str:
-            return "penultimate"
-
-        @staticmethod
-        def can_be_compiled() -> bool:
-            return False
-
-        @staticmethod
-        def get_dummy_input_for_compile() -> torch.Tensor:
-            return torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
-
-        def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor]:
-            return (classifier.judge(batch[:, 0].flatten(1))[0],)
-
-    torch_fidelity.register_feature_extractor("digits-test", Extractor)
-    fakes = images.train_images[:599]
-    whole = torch_fidelity.calculate_metrics(
-        input1=_AsColour(fakes),
-        input2=_AsColour(images.test_images),
-        feature_extractor="digits-test",
-        fid=True,
-        kid=True,
-        prc=True,
-        kid_subsets=1,
-        kid_subset_size=599,
-        rng_seed=0,
-        cuda=False,
-        cache=False,
-        save_cpu_ram=True,
-        verbose=False,
-    )
-    direct = ImageJudge(images, classifier).measure(fakes)
-    for stem, key in (
-        ("fid", "frechet_inception_distance"),
-        ("kid", "kernel_inception_distance_mean"),
-        ("precision", "precision"),
-        ("recall", "recall"),
-    ):
-        assert direct[stem] == pytest.approx(whole[key], rel=1e-4, abs=1e-4), stem
-
-
-def test_image_metrics_order_real_noise_and_collapse(images: Images, classifier: features.Classifier) -> None:
-    judge = ImageJudge(images, classifier)
-    real = judge.measure(images.train_images[:599])
-    one = images.train_images[images.train_labels == 1][:1].repeat(599, 1)
-    collapsed = judge.measure(one)
-    noise = judge.measure(torch.randint(0, 256, (599, 64), generator=_generator()).to(torch.uint8))
-    for bad in (collapsed, noise):
-        assert bad["fid"] > 5 * real["fid"]
-        assert bad["kid"] > real["kid"] + 0.1
-    assert real["classes_covered"] == 10
-    assert collapsed["classes_covered"] == 1
-    assert collapsed["recall"] == 0
-    # One class of about a tenth: log 10, up to the classes' unequal sizes.
-    assert collapsed["reverse_kl_classes"] == pytest.approx(math.log(10), abs=0.1)
-    assert noise["precision"] < 0.5 < real["precision"]
-
-
-def test_fakes_of_another_number_are_refused(images: Images, classifier: features.Classifier) -> None:
-    with pytest.raises(ValueError, match="differ"):
-        ImageJudge(images, classifier).measure(images.train_images[:598])
 
 
 def test_changed_weights_are_not_loaded(

@@ -1,4 +1,4 @@
-"""`critic_estimates`: what a trained critic tells of known densities, and what an average over N samples does.
+"""`critic_estimates`: what trained critics tell of known densities, and how an average over N samples errs.
 
 Writes reports/results/calibration/density_ratio.csv (claims D5, W5) and sample_average.csv (claim D6).
 """

@@ -5,8 +5,8 @@ claims.yaml holds what is claimed and the criterion, in words and as thresholds,
 `exact` (the game's value, distances), `function_space`, `likelihood`, `frozen` and `minimum` (a generator's
 own loss), `recipe` (likelihood-ratio construction) and `families` (the f family and beyond) judge exact
 results, the latter two beside what trained runs say; `games` judges games of two numbers, `measurement`
-what is estimated from samples, `fresh_critics`
-critics trained against saved generators, and `trained` trained runs. `write_claims` writes claims.json there,
+what is estimated from samples, `fresh_critics` critics trained against saved generators, `trained` trained
+runs, and `coverage` those on many modes and the direction of the KL. `write_claims` writes claims.json there,
 a list in the order of claims.yaml::
 
     {id, claim, source, test, criterion, thresholds, verdict, evidence, reading, shown_in}
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.claims import (
+    coverage,
     exact,
     families,
     fresh_critics,
@@ -44,7 +45,7 @@ REPORTS = "reports"
 RESULTS = "reports/results"
 _MODULES = (
     *(exact, function_space, fresh_critics, games, likelihood),
-    *(recipe, frozen, minimum, families, measurement, trained),
+    *(recipe, frozen, minimum, families, measurement, trained, coverage),
 )
 JUDGES = {name: judge for module in _MODULES for name, judge in module.JUDGES.items()}
 

@@ -167,7 +167,7 @@ def collapse_panel(summary: pd.DataFrame, title: str = "Collapse rate") -> Panel
 
 def metric_panel(results: Results, benchmark: str, stem: str, prefix: str = "") -> Panel | None:
     """A metric at the end of training; None when the benchmark does not measure it."""
-    metric = next((metric for metric in results.measured(benchmark) if metric.stem == stem), None)
+    metric = results.find(benchmark, stem)
     if metric is None:
         return None
     rows = results.summary[(results.summary.benchmark == benchmark) & (results.summary.metric == metric.name)]

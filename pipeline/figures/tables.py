@@ -28,6 +28,15 @@ FAMILIES = {
 }
 
 
+# Feature networks beside the data set's own classifier, for the titles of metrics read off them.
+BACKBONES = {
+    "inception_v3": "InceptionV3",
+    "dinov2_vit_s_14": "DINOv2 ViT-S/14",
+    "dinov2_vit_b_14": "DINOv2 ViT-B/14",
+    "dinov2_vit_l_14": "DINOv2 ViT-L/14",
+}
+
+
 @dataclass(frozen=True)
 class Variant:
     """A variant of the study: its name in files, its title in print, the objective it trains, its family."""
@@ -40,15 +49,18 @@ class Variant:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of the study: full name, stem, the N it was measured with, and what the registry says."""
+    """A metric of the study: full name, its parts (as in metrics/registry.py), and what the registry says."""
 
     name: str
     stem: str
     n: int
+    split: str | None
+    backbone: str | None
     title: str
     unit: str
     higher_is_better: bool | None
     description: str
+    through_training: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,9 +80,22 @@ class Results:
 
     @cached_property
     def benchmarks(self) -> dict[str, str]:
-        """Name -> title, in the study's order: the order of `runs` (the keys of JSON objects are sorted)."""
+        """Name -> title of the benchmarks on which every variant trains, in the study's order."""
+        return {name: self.study["benchmarks"][name]["title"] for name in self.study["of_every_variant"]}
+
+    @cached_property
+    def more_modes(self) -> dict[str, str]:
+        """Name -> title of the other benchmarks, on which a few variants train, in the study's order."""
+        # The order of `runs`: the keys of JSON objects are sorted.
         names = dict.fromkeys(benchmark for benchmark, _ in self.study["runs"])
-        return {name: self.study["benchmarks"][name]["title"] for name in names}
+        return {
+            name: self.study["benchmarks"][name]["title"] for name in names if name not in self.benchmarks
+        }
+
+    def trained_on(self, benchmark: str) -> list[Variant]:
+        """The variants that trained on a benchmark, by family."""
+        names = {variant for place, variant in self.study["runs"] if place == benchmark}
+        return [variant for variant in self.variants.values() if variant.name in names]
 
     @cached_property
     def variants(self) -> dict[str, Variant]:
@@ -128,8 +153,20 @@ class Results:
 
     @cached_property
     def progress(self) -> pd.DataFrame:
-        """Intervals over seeds at every checkpoint."""
-        return self._table("progress.csv", "benchmark variant metric step point low high")
+        """Intervals over seeds at every checkpoint: benchmark, variant, metric, step, point, low, high."""
+        wide = self._table("progress.csv", "benchmark variant step")
+        keys = ["benchmark", "variant", "step"]
+        parts = [
+            wide[[*keys, name, f"{name}_low", f"{name}_high"]]
+            .set_axis([*keys, "point", "low", "high"], axis=1)
+            .assign(metric=name)
+            for name in wide.columns
+            if f"{name}_low" in wide.columns
+        ]
+        if not parts:
+            return pd.DataFrame(columns=[*keys, "metric", "point", "low", "high"])
+        # A benchmark has nothing in the columns of another's metrics.
+        return pd.concat(parts, ignore_index=True).dropna(subset="point")
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -236,19 +273,33 @@ class Results:
         return self._table(f"theory/{name}.csv", columns)
 
     def measured(self, benchmark: str) -> list[Metric]:
-        """The benchmark's metrics, in the summary's order."""
+        """The benchmark's metrics at the end of training, in the summary's order."""
         names = dict.fromkeys(self.summary.loc[self.summary.benchmark == benchmark, "metric"])
         return [self._describe(name) for name in names]
 
+    def find(self, benchmark: str, stem: str) -> Metric | None:
+        """A benchmark's final metric, by the data set's own features; None when it is not measured."""
+        return _first(self.measured(benchmark), stem)
+
     def metric(self, benchmark: str, stem: str) -> str | None:
-        """The full name (with its N) of a benchmark's metric; None when it is not measured."""
-        return next((metric.name for metric in self.measured(benchmark) if metric.stem == stem), None)
+        """The full name of a benchmark's final metric, as `find` finds it."""
+        found = self.find(benchmark, stem)
+        return found.name if found else None
+
+    def metric_through_training(self, benchmark: str, stem: str) -> str | None:
+        """As `metric`, of the metrics at the checkpoints: they have an N of their own."""
+        names = dict.fromkeys(self.progress.loc[self.progress.benchmark == benchmark, "metric"])
+        found = _first([self._describe(name) for name in names], stem)
+        return found.name if found else None
 
     def _describe(self, name: str) -> Metric:
-        match = re.fullmatch(r"(.+)_n([0-9]+)", name)
+        match = re.fullmatch(r"(.+)_n([0-9]+)(?:_(held_out)_([a-z0-9_]+))?", name)
         if not match or match[1] not in self.study["metrics"]:
             raise UserError(f"{self.folder / 'study.json'}: metrics has no entry for {name!r}")
-        return Metric(name, match[1], int(match[2]), **self.study["metrics"][match[1]])
+        facts = dict(self.study["metrics"][match[1]])
+        if match[4] in BACKBONES:
+            facts["title"] = f"{facts['title']} ({BACKBONES[match[4]]})"
+        return Metric(name, match[1], int(match[2]), match[3], match[4], **facts)
 
     def diverged(self, benchmark: str) -> dict[tuple[str, int], int]:
         """(variant, seed) -> step, of the seeds that diverged."""
@@ -279,6 +330,12 @@ class Results:
             ) from None
         except (ValueError, OSError) as error:
             raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+
+
+def _first(metrics: list[Metric], stem: str) -> Metric | None:
+    """Of several backbones the classifier."""
+    found = [metric for metric in metrics if metric.stem == stem]
+    return next((metric for metric in found if metric.backbone in (None, "classifier")), None)
 
 
 def _place(variant: Variant) -> int:

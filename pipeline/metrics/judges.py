@@ -1,18 +1,23 @@
 """One judge per kind of data: samples of one seed -> every metric of the registry for that data."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from pipeline.config import RingData, Setting
-from pipeline.data.images import Images, load_images
+from pipeline.config import MixtureData, Setting, StackedDigitsData
+from pipeline.data.images import load_images
 from pipeline.data.mixtures import Mixture, load_mixture
-from pipeline.metrics import coverage, divergences
-from pipeline.metrics.features import Classifier, load_classifier
-from pipeline.metrics.registry import full_name
+from pipeline.metrics import coverage, divergences, support
+from pipeline.metrics.nearest import nearest_modes
+from pipeline.metrics.registry import CLASSIFIER, full_name
 from pipeline.metrics.streams import torch_generator
+from pipeline.plan import DATA, FEATURES, load_evaluation
+
+if TYPE_CHECKING:
+    from pipeline.metrics.image_judges import BackboneJudge
 
 
 class Judge(Protocol):
@@ -20,14 +25,19 @@ class Judge(Protocol):
 
     `reached` is the least value of a stem (stem, least) from which the samples count as having reached the
     data: noise occupies few modes too, and is not mode collapse.
+    `headline`: stems measured through training that stand for the rest where only a few are wanted.
+    `at_most`: of more samples a stem takes the first so many only. `backbones` judge the final samples too.
     """
 
     modes: int
     counted: str
     reached: tuple[str, float]
+    headline: tuple[str, ...]
+    at_most: Mapping[str, int]
+    backbones: "Sequence[BackboneJudge]"
 
-    def measure(self, samples: Tensor) -> dict[str, float]:
-        """Samples (N, D) of one seed, as stored -> value per stem."""
+    def measure(self, samples: Tensor, final: bool = True) -> dict[str, float]:
+        """Samples (N, D) of one seed, as stored -> value per stem; not `final`: the through_training ones."""
 
 
 class MixtureJudge:
@@ -35,6 +45,9 @@ class MixtureJudge:
 
     counted = "modes_occupied"
     reached = ("modes_tenth_share", 1.0)
+    headline: tuple[str, ...] = ("jsd", "modes_occupied", "high_quality")
+    at_most: Mapping[str, int] = {}
+    backbones: "Sequence[BackboneJudge]" = ()
 
     def __init__(self, mixture: Mixture, n: int, generator: torch.Generator) -> None:
         self.modes = mixture.modes
@@ -44,57 +57,70 @@ class MixtureJudge:
         self.reals = reals.double().numpy()
         self.log_p_reals = mixture.log_density(reals).numpy()
 
-    def measure(self, samples: Tensor) -> dict[str, float]:
+    def measure(self, samples: Tensor, final: bool = True) -> dict[str, float]:
         """float32 samples (N, 2)."""
+        nearest = nearest_modes(samples, self.mixture)
+        cheap = {
+            **coverage.samples_to_coverage(samples, self.mixture, nearest),
+            "jsd": divergences.samples_to_jsd(samples, self.partition, nearest),
+        }
+        if not final:
+            return cheap
         fakes, log_p = samples.double().numpy(), self.mixture.log_density(samples).numpy()
         return {
-            **coverage.samples_to_coverage(samples, self.mixture),
-            "jsd": divergences.samples_to_jsd(samples, self.partition),
+            **cheap,
+            "support_size": support.samples_to_support(fakes, support.RADIUS * self.mixture.std),
             "kl_forward": divergences.kl_from_data(fakes, self.reals, self.log_p_reals),
             "kl_reverse": divergences.kl_to_data(fakes, log_p),
         }
 
 
-class ImageJudge:
-    """Against the held-out images, in the features of a classifier that has not seen them."""
-
-    counted = "classes_covered"
-    reached = ("precision", 0.1)
-
-    def __init__(self, images: Images, classifier: Classifier) -> None:
-        self.modes = images.classes
-        self.classifier = classifier
-        labels = torch.bincount(images.test_labels, minlength=images.classes).double()
-        self.frequencies = labels / labels.sum()
-        # Here: torch-fidelity imports torchvision and torch's compiler, more than a second no mixture needs.
-        from pipeline.metrics.fidelity import Fidelity
-
-        self.fidelity = Fidelity(classifier.judge(images.test_images)[0])
-
-    def measure(self, samples: Tensor) -> dict[str, float]:
-        """uint8 samples (N, 64), N = number of held-out images."""
-        features, labels = self.classifier.judge(samples)
-        return {
-            **self.fidelity.measure(features),
-            **coverage.labels_to_coverage(labels, self.frequencies),
-        }
-
-
 def load_judge(benchmark: str, setting: Setting, root: Path) -> Judge:
-    """The judge of a benchmark, from data/ and features/. Raises UserError for missing or corrupt files."""
-    folder = root / "data" / benchmark
-    if isinstance(setting.data, RingData):
-        generator = torch_generator("reals", benchmark)
+    """The judge of a benchmark, from data/, features/ and the backbones of plan/evaluation.json.
+
+    Raises UserError for missing or corrupt files.
+    """
+    folder = root / DATA / benchmark
+    generator = torch_generator("reals", benchmark)
+    if isinstance(setting.data, MixtureData):
         return MixtureJudge(load_mixture(folder), setting.evaluation_samples, generator)
+    # Here: a mixture needs no network.
+    from pipeline.metrics.backbones import load_backbone
+    from pipeline.metrics.features import load_classifier
+    from pipeline.metrics.image_judges import BackboneJudge, ImageJudge, StackedJudge
+
     images = load_images(folder)
-    return ImageJudge(images, load_classifier(root / "features" / benchmark, images.classes))
+    classifier = load_classifier(root / FEATURES / benchmark, images.classes)
+    if isinstance(setting.data, StackedDigitsData):
+        return StackedJudge(images, classifier, setting.evaluation_samples, generator)
+    backbones = [
+        BackboneJudge(load_backbone(name, given, root), images.test_images, root)
+        for name, given in load_evaluation(root).backbones.items()
+    ]
+    return ImageJudge(images, classifier, backbones)
 
 
-def measure(judge: Judge, samples: Tensor, collapse_below: float) -> dict[str, float]:
-    """Samples (N, D) of one seed -> value per full metric name, `collapsed` and `missed` included."""
-    values = judge.measure(samples)
+def measure(judge: Judge, samples: Tensor, collapse_below: float, final: bool = True) -> dict[str, float]:
+    """Samples (N, D) of one seed -> value per full metric name, `collapsed` and `missed` included.
+
+    Not `final`: the metrics through training only; fewer samples than modes would all look collapsed.
+    """
+    values = judge.measure(samples, final)
+    named = name_values(judge, values, len(samples))
+    if not final:
+        return named
+    for other in judge.backbones:
+        named |= name_values(judge, other.measure(samples), len(samples), other.backbone.name)
     occupied = values[judge.counted] / judge.modes
-    named = {full_name(stem, len(samples)): value for stem, value in values.items()}
     stem, least = judge.reached
     missed = values[stem] < least
     return {**named, "collapsed": float(occupied < collapse_below and not missed), "missed": float(missed)}
+
+
+def name_values(
+    judge: Judge, values: Mapping[str, float], n: int, backbone: str = CLASSIFIER
+) -> dict[str, float]:
+    """{stem: value} of n samples -> {full name: value}, of which the name states the samples really taken."""
+    return {
+        full_name(stem, min(n, judge.at_most.get(stem, n)), backbone): value for stem, value in values.items()
+    }
