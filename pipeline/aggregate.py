@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import comparison_tables, fresh_critic_tables
+from pipeline import comparison_tables, fresh_critic_tables, trust
 from pipeline.catalogue_tables import (
     OBJECTIVE_COLUMNS,
     SLOPE_COLUMNS,
@@ -59,7 +59,7 @@ from pipeline.tables import write_csv
 
 SUMMARY_COLUMNS = [
     *("benchmark", "variant", "metric", "statistic", "point", "low", "high", "median", "seeds", "diverged"),
-    *("collapse_rate", "collapse_low", "collapse_high"),
+    *("collapse_rate", "collapse_low", "collapse_high", "mark"),
 ]
 SEED_DIGITS = 5
 DIGITS = 6
@@ -78,10 +78,12 @@ def aggregate(root: Path) -> None:
     reference_rows = floors.references(study, root)
     critics = fresh_critic_tables.read_fresh_critics(study, root)
 
+    trusted = {name: trust.ranges(benchmark.setting, root) for name, benchmark in study.benchmarks.items()}
     summary, progress, final, curves, samples = [], [], [], [], []
     for plan in plans:
         run = (plan.benchmark, plan.variant)
-        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples)
+        known = trusted[plan.benchmark]
+        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples, known)
         progress += progress_rows(plan, metrics[run], study.settings.bootstrap_resamples)
         final += final_rows(plan, metrics[run])
         curves.append(curve_table(plan, history[run]))
@@ -133,12 +135,15 @@ def _write_comparisons(
         write_csv(rows, columns, results / f"{name}.csv", comparison_tables.DIGITS)
 
 
-def summary_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row]:
+def summary_rows(
+    plan: RunPlan, table: pd.DataFrame, resamples: int, known: dict[str, trust.Range]
+) -> list[Row]:
     """One row per metric at the final step, over the seeds that did not diverge.
 
     The collapse rate is that of the seeds whose final samples are collapsed; a diverged seed counts as not
     collapsed in its lower bound and as collapsed in its upper. A run of which every seed diverged keeps its
-    rows: NaN, from 0 seeds.
+    rows: NaN, from 0 seeds. `mark` says of the point of a divergence whether it is in the estimator's `known`
+    range (pipeline/trust.py).
     """
     final = table[table["step"] == plan.generator_updates]
     diverged = int((table[table["metric"] == "diverged"]["value"] == 1).sum())
@@ -158,7 +163,8 @@ def summary_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row
         interval = _interval(plan, metric, plan.generator_updates, values, resamples)
         median = float(np.median(values)) if len(values) else math.nan
         counts = (len(values), diverged)
-        rows.append((plan.benchmark, plan.variant, metric, "iqm", *interval, median, *counts, *rate))
+        mark = trust.mark(split_name(metric)[0], interval.point, known)
+        rows.append((plan.benchmark, plan.variant, metric, "iqm", *interval, median, *counts, *rate, mark))
     return rows
 
 
