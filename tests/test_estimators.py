@@ -222,6 +222,15 @@ def test_a_seed_does_not_depend_on_its_neighbours(name: str, dimensions: int) ->
             assert torch.equal(values[i : i + 1], alone[quantity])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_collapsed_generator_has_finite_values(name: str) -> None:
+    """All fakes at one point, of float32: no distance among them, and an empty half of every split."""
+    real, fake = _normals(100, 2, 0.0, seeds=2)
+    for quantity, value in _estimate(name, real.float(), torch.zeros_like(fake).float() + 0.1).items():
+        assert bool(value.isfinite().all())
+        assert float(value.min()) > 0.1, quantity
+
+
 # Second algorithms
 
 
@@ -251,11 +260,14 @@ def test_histogram_cells_hold_equal_counts_and_never_part_what_coincides() -> No
     places = np.repeat([[0.0], [1.0], [2.0]], [40, 30, 30], axis=0)
     found = histogram.samples_to_counts(places, places[:70], 4)
     assert sorted(found.T.tolist()) == [[30, 0], [30, 30], [40, 40]]
+    # Most points at the upper end, which is then the median: all that lie below are a cell still.
+    most = np.repeat([[0.0], [1.0]], [10, 40], axis=0)
+    assert sorted(histogram.samples_to_counts(most, most, 2).T.tolist()) == [[10, 10], [40, 40]]
 
 
 @pytest.mark.parametrize("dimensions", [2, 16])
 def test_neighbour_kl_is_the_formula_of_the_paper(dimensions: int) -> None:
-    """Wang, Kulkarni & Verdu 2009, eq. 5, by sorting all distances."""
+    """D/N sum log(nu_k/rho_k) + log(M/(N - 1)) (Wang, Kulkarni & Verdu 2009), by sorting all distances."""
     real, fake = (one[0].numpy() for one in _normals(80, dimensions, 1.0, 60, seeds=1))
     k = 3
     inside, across = np.sort(cdist(real, real), axis=1), np.sort(cdist(real, fake), axis=1)
