@@ -125,8 +125,8 @@ def test_the_intervals_of_slopes_hold_together(study: Study) -> None:
 def test_the_reading_tells_of_heavy_tails(study: Study) -> None:
     reading = judged(study, "D6").reading
     assert reading.endswith(
-        "On the other pairs 0 of 2 slopes of losses with a finite variance are more than 0.05 away from -1/2, "
-        "and the 2 of losses whose variance is infinite lie between -0.30 and -0.30."
+        "On the other pairs 0 of 2 slopes of losses with a finite variance are more than 0.05 away "
+        "from -1/2, and the 2 of losses whose variance is infinite lie between -0.30 and -0.30."
     )
     rows = study.calibration["sample_average"]
     study.calibration["sample_average"] = [row for row in rows if row["is_variance_finite"]]

@@ -10,13 +10,14 @@ the line, SEEDS seeds and all pairs as one stack, by one recipe: Adam, the learn
     value           = mean phi(t) + mean psi(t) at the same samples                 against int p d(q/p)
 
 An output beyond the range of omega (least squares may say D = 1.1) counts as the largest ratio that is told,
-and its share of the mass is a column. Objectives whose losses of v differ by
-constants share their critic. Sources: Goodfellow
+and its share of the mass is a column. Objectives whose critics learn alike
+(`Centred`) share one. Sources: Goodfellow
 2016, arXiv 1701.00160, section 3.2; Nowozin et al. 2016, arXiv 1606.00709.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from pipeline.objectives import Objective
 from pipeline.seeds import streams
 from pipeline.theory.densities import Mixture
 from pipeline.theory.distances import divergences
+from pipeline.theory.optimal_critic import critic_slopes
 from pipeline.theory.pairs import PAIRS, Pair
 from pipeline.theory.recipe import critic_divergence
 from pipeline.theory.trained_critic import sample
@@ -45,6 +47,7 @@ LEARNING_RATE = 2e-3
 BETAS = (0.9, 0.999)
 EVALUATED = 10_000  # of each density
 _ORDER = 8  # Gauss-Legendre nodes per panel
+_COORDINATES = torch.linspace(-2.0, 2.0, 9, dtype=torch.float64)
 
 # The divergence in `ratio`, in `theory.distances`, and the factor between the two definitions.
 _EXACT = {
@@ -67,7 +70,7 @@ def density_ratio_rows(
 ) -> list[Row]:
     """density_ratio.csv: one row (DENSITY_RATIO_COLUMNS) per objective, pair and seed; see the module.
 
-    `critic` is the first objective with the same slopes of the loss: rows of one critic tell of one network.
+    `critic` is the first objective whose critic learns alike: rows of one critic tell of one network.
     log_ratio_error in nats, out_of_range a share of the mass of (p + q)/2, `value` in units of the loss, nan
     where a loss overflows.
     Raises ValueError for fewer than two seeds or one update, UserError where no objective tells the ratio.
@@ -86,25 +89,56 @@ def density_ratio_rows(
     data = _draw(list(pairs.values()), tuple(range(seeds)), updates)
     rows: list[Row] = []
     for group in shared(telling):
-        outputs = _Outputs(_trained(group[0], data, updates), data, pairs)
-        for objective in group:
-            optimum = {name: critic_divergence(objective, pair) for name, pair in pairs.items()}
-            for pair, seed, error, beyond, estimates, value in outputs.measured(objective):
+        outputs = _Outputs(group[0], _trained(group[0], data, updates), data, pairs)
+        critic = group[0].objective.name
+        for one in group:
+            optimum = {name: critic_divergence(one.objective, pair) for name, pair in pairs.items()}
+            for pair, seed, error, beyond, estimates, value in outputs.measured(one):
                 both = [cell for key in _EXACT for cell in (estimates[key], exact[pair][key])]
                 measured = (error, beyond, *both, value, optimum[pair])
-                rows.append((objective.name, group[0].name, pair, seed, updates, *measured))
+                rows.append((one.objective.name, critic, pair, seed, updates, *measured))
     place = {name: index for index, name in enumerate(objectives)}
     return sorted(rows, key=lambda row: (place[row[0]], TRAINED_ON.index(row[2]), row[3]))
 
 
-def shared(objectives: Iterable[Objective]) -> list[list[Objective]]:
-    """The objectives in groups whose critic's losses of v differ by constants at most: these learn alike."""
-    groups: dict[tuple[str, ...], list[Objective]] = {}
+@dataclass(frozen=True)
+class Centred:
+    """An objective in the coordinate h of its raw output, v = neutral + side h: h = 0 says u = 1, h > 0 more.
+
+    Two whose losses differ there by constants have critics that learn alike, mirrored or moved.
+    """
+
+    objective: Objective
+    neutral: float
+    side: float
+
+    @classmethod
+    def of(cls, objective: Objective) -> "Centred":
+        """Raises UserError for an objective that does not tell the ratio."""
+        neutral = neutral_output(objective)
+        says_more = float(log_ratio(objective, torch.tensor(neutral + 0.1))) > 0
+        return cls(objective, neutral, 1.0 if says_more else -1.0)
+
+    def outputs(self, h: Tensor) -> Tensor:
+        return self.neutral + self.side * h
+
+    def slopes(self) -> Tensor:
+        """d/dh of the loss of a real and of a fake sample, at fixed h: (2, M)."""
+        v = self.outputs(_COORDINATES).requires_grad_()
+        return self.side * torch.stack(critic_slopes(self.objective, v)).detach()
+
+
+def shared(objectives: Iterable[Objective]) -> list[list[Centred]]:
+    """The objectives in groups whose critics learn alike. Raises UserError for one that tells no ratio."""
+    groups: list[list[Centred]] = []
     for objective in objectives:
-        slopes = objective.formulas.loss_slopes
-        key = tuple(str(slopes[f"critic_{side}"]) for side in ("real", "fake"))
-        groups.setdefault(key, []).append(objective)
-    return list(groups.values())
+        one = Centred.of(objective)
+        same = [group for group in groups if torch.allclose(group[0].slopes(), one.slopes(), rtol=1e-9)]
+        if same:
+            same[0].append(one)
+        else:
+            groups.append([one])
+    return groups
 
 
 class _Samples:
@@ -137,14 +171,14 @@ def _mixture(density: object) -> Mixture:
     return density
 
 
-def _trained(objective: Objective, data: _Samples, updates: int) -> StackedMLP:
+def _trained(one: Centred, data: _Samples, updates: int) -> StackedMLP:
     """A critic per pair and seed; each begins with u = 1 everywhere."""
     critic = StackedMLP(SIZES, "tanh", "linear", data.seeds * data.pairs, "critic_weights")
     critic.parameters[-2].zero_()
-    critic.parameters[-1].fill_(neutral_output(objective))
+    critic.parameters[-1].fill_(one.neutral)
     adam = Adam(critic, LEARNING_RATE, BETAS)
     for update, batch in enumerate(data.batches):
-        critic_gradient(objective, NO_PENALTY, critic, batch[:, 0, :, None], batch[:, 1, :, None], None)
+        critic_gradient(one.objective, NO_PENALTY, critic, batch[:, 0, :, None], batch[:, 1, :, None], None)
         adam.learning_rate = LEARNING_RATE * (1 - update / updates)
         adam.step()
     return critic
@@ -153,9 +187,10 @@ def _trained(objective: Objective, data: _Samples, updates: int) -> StackedMLP:
 class _Outputs:
     """What the critics of every pair and seed say, at the new samples and at the nodes of each pair."""
 
-    def __init__(self, critic: StackedMLP, data: _Samples, pairs: Mapping[str, Pair]) -> None:
+    def __init__(self, one: Centred, critic: StackedMLP, data: _Samples, pairs: Mapping[str, Pair]) -> None:
         def at(x: Tensor) -> Tensor:
-            return critic.layers(x[..., None])[-1][..., 0].double()
+            """In the coordinate that all who share the critic have."""
+            return one.side * (critic.layers(x[..., None])[-1][..., 0].double() - one.neutral)
 
         self.seeds, self.pairs = data.seeds, pairs
         self.real, self.fake = at(data.held[:, 0]), at(data.held[:, 1])
@@ -167,15 +202,14 @@ class _Outputs:
         """The rows of a pair."""
         return slice(place * len(self.seeds), (place + 1) * len(self.seeds))
 
-    def measured(
-        self, objective: Objective
-    ) -> Iterator[tuple[str, int, float, float, dict[str, float], float]]:
+    def measured(self, one: Centred) -> Iterator[tuple[str, int, float, float, dict[str, float], float]]:
         """(pair, seed, log ratio error, out of range, divergences, value) of each pair and seed."""
-        estimates = ratio_to_divergences(log_ratio(objective, self.real), log_ratio(objective, self.fake))
-        values = -objective.critic_loss(self.real, self.fake)
+        real, fake = one.outputs(self.real), one.outputs(self.fake)
+        estimates = ratio_to_divergences(log_ratio(one.objective, real), log_ratio(one.objective, fake))
+        values = -one.objective.critic_loss(real, fake)
         for place, (name, nodes) in enumerate(zip(self.pairs, self.nodes, strict=True)):
             mass = torch.from_numpy(np.exp(np.logaddexp(nodes.log_p, nodes.log_q)) * nodes.weights / 2)
-            told = log_ratio(objective, self.at_nodes[place])
+            told = log_ratio(one.objective, one.outputs(self.at_nodes[place]))
             exact = torch.from_numpy(nodes.log_p - nodes.log_q)
             errors = (told.clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO) - exact).abs() @ mass
             beyond = told.isinf().double() @ mass

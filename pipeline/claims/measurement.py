@@ -265,9 +265,9 @@ def _sample_average(results: Results, limit: Thresholds) -> Finding:
         ],
         f"Between normals {limit['distance']:g} standard deviations apart the {len(judged)} slopes, of all "
         f"objectives at their best and at a wrong critic, lie between {steepest.slope:.2f} and "
-        f"{flattest.slope:.2f}, and at {samples:g} samples the error is within a factor of {factor:.2f} of the exact one. On the other pairs {len(off)} of "
-        f"{len(others) - len(heavy)} slopes of losses with a finite variance are more than "
-        f"{limit['slope_gap']:g} away from -1/2, and {infinite}.",
+        f"{flattest.slope:.2f}, and at {samples:g} samples the error is within a factor of {factor:.2f} of "
+        f"the exact one. On the other pairs {len(off)} of {len(others) - len(heavy)} slopes of losses with a "
+        f"finite variance are more than {limit['slope_gap']:g} away from -1/2, and {infinite}.",
     )
 
 

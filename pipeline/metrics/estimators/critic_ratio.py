@@ -108,7 +108,7 @@ def neutral_output(objective: Objective) -> float:
     """The raw output that says p/q = 1, by bisection."""
 
     def says_real(v: float) -> bool:
-        return float(log_ratio(objective, torch.tensor(v))) > 0
+        return float(log_ratio(objective, torch.tensor(v, dtype=torch.float64))) > 0
 
     low, high = -_OUTPUTS, _OUTPUTS
     rises = says_real(high)
