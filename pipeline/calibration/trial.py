@@ -29,15 +29,14 @@ from pipeline.metrics.streams import torch_generator
 
 TRIAL_COLUMNS = ["quantity", "pair", "n", "repeats", "truth", "mean", "spread", "lost"]
 LIMIT_COLUMNS = ["quantity", "family", "n", "floor", "critical", "smallest", "smallest_size", "largest"]
-# (from this N on, from this D on) a fifth of the repeats: so one estimator takes minutes, not hours.
+# (from this N on, from this D on, a so manieth of the repeats): so an estimator takes minutes, not hours.
 SLOW = {
-    "nearest_neighbours": (5000, 16),
-    "kernel": (5000, 1),
-    "optimal_transport": (1000, 1),
-    "logistic_ratio": (5000, 1),
-    "critic_ratio": (5000, 1),
+    "nearest_neighbours": ((2500, 16, 5), (10_000, 16, 10)),
+    "kernel": ((5000, 1, 5),),
+    "optimal_transport": ((1000, 1, 5), (2000, 1, 10)),
+    "critic_ratio": ((5000, 1, 5),),
+    "logistic_ratio": ((2500, 1, 5),),
 }
-FEWER = 5
 STACK = 10
 ONE_SIDED = 1.645  # the 95 % quantile of a normal
 WRONG = 0.2
@@ -75,8 +74,12 @@ def _sizes(estimator: Estimator, samples: tuple[int, ...]) -> list[int]:
 
 
 def _repeats(estimator: Estimator, n: int, dimensions: int, repeats: int) -> int:
-    least_n, least_dimensions = SLOW.get(estimator.name, (math.inf, math.inf))
-    return max(2, repeats // FEWER) if n >= least_n and dimensions >= least_dimensions else repeats
+    parts = [
+        part
+        for least_n, least_dimensions, part in SLOW.get(estimator.name, ())
+        if n >= least_n and dimensions >= least_dimensions
+    ]
+    return max(2, repeats // max(parts, default=1))
 
 
 def _estimates(
