@@ -74,7 +74,7 @@ def profiles(results: Results) -> Drawing | None:
     groups = {name: _distinct(results, group) for name, group in _best_first(results, by_title=False).items()}
     shares = results.profiles.groupby("score")["share"]
     middle = pd.DataFrame({"low": shares.quantile(0.25), "high": shares.quantile(0.75)})
-    figure = Figure(figsize=(WIDTH, 2.3), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
     grid = figure.subplots(1, len(groups), sharex=True, sharey=True, squeeze=False)[0]
     for place, (axes, (family, group)) in enumerate(zip(grid, groups.items(), strict=True)):
         axes.fill_between(middle.index, middle.low, middle.high, color=FAINT, alpha=0.6, linewidth=0)
@@ -88,8 +88,8 @@ def profiles(results: Results) -> Drawing | None:
         axes.set_title(f"({letter(place)}) {FAMILIES[family]}", color=LOOKS[family].text, loc="left", size=7)
         axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="score τ")
         axes.legend(
-            loc="upper left", bbox_to_anchor=(-0.03, -0.22), ncols=2, fontsize=5.8, handlelength=2.2,
-            labelspacing=0.3, columnspacing=0.8,
+            loc="upper left", bbox_to_anchor=(-0.03, -0.22), fontsize=5.8, handlelength=2.2,
+            labelspacing=0.3,
         )  # fmt: skip
     grid[0].set_ylabel("share of scores ≥ τ")
     caption = (

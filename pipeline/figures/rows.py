@@ -87,6 +87,8 @@ def _panel(axes: Axes, panel: Panel, variants: Mapping[str, Variant], places: Ma
             (filled, look.colour, "white", 0.4),
             (hollow, "white", look.colour, 0.8),
         ):
+            if not group:
+                continue
             points = [panel.values[name][0] for name in group]
             axes.plot(
                 points, [places[name] for name in group], look.marker, ms=3.4, mfc=inside, mec=edge,
