@@ -47,7 +47,7 @@ QUANTITIES: dict[str, Quantity] = {
     "mmd_squared": Quantity(
         "Squared MMD",
         "1",
-        "E k(x, x') + E k(y, y') - 2 E k(x, y), k the mean of the Gaussian kernels exp(-|x - y|^2/(2 h^2)) with "
+        "E k(x, x') + E k(y, y') - 2 E k(x, y), k the mean of the Gaussian kernels exp(-|x - y|^2/(2 h^2)), "
         "h = 1/2, 1, 2 median distances of two reals",
         largest=2.0,
     ),
