@@ -323,11 +323,11 @@ def rename(claim: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda all_: rename(all_[4], "W8c"), r"unknown claim 'W8c'; did you mean 'W8"),
-        (lambda all_: all_.pop(4), r"claim 'V1' is missing"),
+        (lambda all_: rename(all_[6], "W8c"), r"unknown claim 'W8c'; did you mean 'W8"),
+        (lambda all_: all_.pop(6), r"claim 'V1' is missing"),
         (lambda all_: all_.append(all_[2]), r"D3: stands twice"),
         (
-            lambda all_: all_[5]["criterion"]["thresholds"].clear(),
+            lambda all_: all_[7]["criterion"]["thresholds"].clear(),
             r"V2: threshold 'about_distance' is missing",
         ),
         (
@@ -335,8 +335,8 @@ def rename(claim: dict[str, Any], name: str) -> None:
             r"C1d: unknown threshold 'ratee'; did you mean 'rate'",
         ),
         (
-            lambda all_: all_[5]["criterion"]["thresholds"].update(about_distance="five"),
-            r"claims.5.criterion.thresholds.about_distance: .*number",
+            lambda all_: all_[7]["criterion"]["thresholds"].update(about_distance="five"),
+            r"claims.7.criterion.thresholds.about_distance: .*number",
         ),
         (lambda all_: all_[0].update(verdict="supported"), r"claims.0.verdict: unknown key 'verdict'"),
         (lambda all_: all_[0].pop("source"), r"claims.0.source: field required"),
