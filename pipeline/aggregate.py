@@ -4,7 +4,8 @@ The list of runs is plan/study.json, never a glob. Each random interval has a ge
 so that no number depends on which other runs the study has.
 
 The tables are in git, so they stay small: six significant digits (float32 holds seven), four for
-curves, and single seeds at their last step only. evaluated/BENCHMARK/VARIANT/ has all of it.
+curves, five for single seeds, these at their last step and of some metrics only.
+evaluated/BENCHMARK/VARIANT/ has all of it.
 """
 
 import math
@@ -31,7 +32,7 @@ from pipeline.errors import UserError
 from pipeline.evaluate import GALLERY_SCHEMA, HISTORY_COLUMNS, METRIC_COLUMNS
 from pipeline.metrics import floors
 from pipeline.metrics.features import load_report
-from pipeline.metrics.registry import METRICS, measured
+from pipeline.metrics.registry import METRICS, measured, measured_through_training, split_name
 from pipeline.metrics.streams import numpy_generator
 from pipeline.plan import (
     EVALUATED,
@@ -43,7 +44,16 @@ from pipeline.plan import (
     remove_unlisted,
     run_path,
 )
-from pipeline.shown import CURVE_DIGITS, curve_table, sample_rows, write_curves, write_samples
+from pipeline.shown import (
+    CURVE_DIGITS,
+    FOLLOWED,
+    curve_table,
+    is_kept_by_seed,
+    sample_rows,
+    write_curves,
+    write_progress,
+    write_samples,
+)
 from pipeline.statistics import Array, Interval, count_to_interval, seeds_to_interval
 from pipeline.tables import write_csv
 
@@ -51,7 +61,7 @@ SUMMARY_COLUMNS = [
     *("benchmark", "variant", "metric", "statistic", "point", "low", "high", "median", "seeds", "diverged"),
     *("collapse_rate", "collapse_low", "collapse_high"),
 ]
-PROGRESS_COLUMNS = ["benchmark", "variant", "metric", "step", "point", "low", "high"]
+SEED_DIGITS = 5
 DIGITS = 6
 Row = tuple[Any, ...]
 
@@ -79,9 +89,9 @@ def aggregate(root: Path) -> None:
 
     content = study_content(study, plans, root)
     results = root / RESULTS
-    write_csv(final, METRIC_COLUMNS, results / "metrics.csv", DIGITS)
+    write_csv(final, METRIC_COLUMNS, results / "metrics.csv", SEED_DIGITS)
     write_csv(summary, SUMMARY_COLUMNS, results / "summary.csv", DIGITS)
-    write_csv(progress, PROGRESS_COLUMNS, results / "progress.csv", CURVE_DIGITS)
+    write_progress(progress, results / "progress.csv")
     write_curves(curves, results / "history.csv")
     columns = list(floors.COLUMNS)
     references = [tuple(row[column] for column in columns) for row in reference_rows]
@@ -127,7 +137,8 @@ def summary_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row
 
 
 def progress_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row]:
-    """One row per metric and checkpoint, over the seeds that did not diverge."""
+    """benchmark, variant, metric, step, point, low, high of every FOLLOWED metric and checkpoint, over the
+    seeds that did not diverge."""
     groups: dict[tuple[str, int], list[float]] = {}
     for metric, step, value in zip(table["metric"], table["step"], table["value"], strict=True):
         groups.setdefault((metric, step), []).append(value)
@@ -139,21 +150,24 @@ def progress_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Ro
             step,
             *_interval(plan, metric, step, np.array(groups[metric, step]), resamples),
         )
-        for metric in measured(plan.setting)
+        for metric in measured_through_training(plan.setting)
+        if split_name(metric).stem in FOLLOWED
         for step in sorted(step for name, step in groups if name == metric)
     ]
 
 
 def _interval(plan: RunPlan, metric: str, step: int, values: Array, resamples: int) -> Interval:
-    # The last checkpoint of progress.csv is the row of summary.csv: the same key, the same numbers.
+    # Where checkpoints have N samples too, the last of progress.csv is the row of summary.csv: the same key.
     rng = numpy_generator("bootstrap", plan.benchmark, plan.variant, metric, step)
     return seeds_to_interval(values, resamples, rng)
 
 
 def final_rows(plan: RunPlan, table: pd.DataFrame) -> list[Row]:
-    """Rows (METRIC_COLUMNS) of every seed at the final step; of a diverged one, the step at which it did."""
-    last = (table["step"] == plan.generator_updates) | (table["metric"] == "diverged")
-    return list(table[last].itertuples(index=False, name=None))
+    """Rows (METRIC_COLUMNS) of every seed at the final step, of the metrics that `shown` keeps by seed; of a
+    diverged seed, the step at which it did."""
+    final = table["metric"].isin([*filter(is_kept_by_seed, measured(plan.setting)), "missed"])
+    kept = final & (table["step"] == plan.generator_updates) | (table["metric"] == "diverged")
+    return list(table[kept].itertuples(index=False, name=None))
 
 
 def nested_summary(summary: list[Row]) -> dict[str, Any]:

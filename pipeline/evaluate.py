@@ -1,11 +1,10 @@
-"""`evaluate BENCHMARK VARIANT`: the files of one run -> numbers, one row per seed, checkpoint and metric.
+"""`evaluate BENCHMARK VARIANT`: the files of one run -> numbers, one row per seed, step and metric.
 
-A seed that diverged has one row, `diverged` = 1 at its step: a number measured before it broke would pass
-for a result of the recipe.
+At every checkpoint the cheap metrics on its M samples, at the end all of them on N; a name carries its own
+number of samples. A seed that diverged has one row, `diverged` = 1 at its step: a number measured before it
+broke would pass for a result of the recipe.
 """
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
 
-from pipeline.config import RingData, RunPlan
+from pipeline.config import MixtureData, RunPlan
 from pipeline.data.files import write_atomic
-from pipeline.errors import UserError
 from pipeline.metrics.judges import Judge, load_judge, measure
-from pipeline.plan import EVALUATED, RUNS, load_run, run_path
+from pipeline.plan import EVALUATED, RUNS, load_evaluation, load_run, run_path
+from pipeline.resampling import COLUMNS as RESAMPLED_COLUMNS
+from pipeline.resampling import resampled_rows
+from pipeline.run_reading import Run, load_final_generators, load_run_files
 from pipeline.tables import write_csv
 
 HISTORY_STEPS = 100
 GALLERY_POINTS = 300
 GALLERY_IMAGES = 16
+FRAMES = "frames.safetensors"
+FRAME_POINTS = 100
+FRAME_IMAGES = 9
 METRIC_COLUMNS = ["benchmark", "variant", "seed", "step", "metric", "value"]
 HISTORY_COLUMNS = ["benchmark", "variant", "seed", "step", "quantity", "value"]
 GALLERY_SCHEMA = pa.schema(
@@ -41,80 +43,39 @@ GALLERY_SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What training left: samples (C, S, N, D), their steps (C,), diverged {seed: step}, logged history."""
-
-    samples: Tensor
-    steps: list[int]
-    diverged: dict[int, int]
-    history: pd.DataFrame
-
-
 def evaluate(benchmark: str, variant: str, root: Path) -> None:
-    """Write evaluated/BENCHMARK/VARIANT/: metrics.csv, history.csv and gallery.parquet.
+    """Write evaluated/BENCHMARK/VARIANT/: metrics.csv, resampled.csv, history.csv, gallery.parquet, frames.
 
     Raises UserError for an unknown run and for missing or corrupt data, features or run files.
     """
-    plan = load_run(benchmark, variant, root)
-    run = load_run_files(plan, run_path(root, RUNS, benchmark, variant))
+    plan, resamples = load_run(benchmark, variant, root), load_evaluation(root).resamples
+    source = run_path(root, RUNS, benchmark, variant)
+    run = load_run_files(plan, source)
+    generators = load_final_generators(plan, source, run.final.shape[2])
     judge = load_judge(benchmark, plan.setting, root)
     folder = run_path(root, EVALUATED, benchmark, variant)
     write_csv(metric_rows(plan, run, judge), METRIC_COLUMNS, folder / "metrics.csv")
+    again = resampled_rows(plan, run, generators, judge, resamples)
+    write_csv(again, RESAMPLED_COLUMNS, folder / "resampled.csv")
     write_csv(history_rows(plan, run.history), HISTORY_COLUMNS, folder / "history.csv")
     write_gallery(gallery_rows(plan, run), folder / "gallery.parquet")
-
-
-def load_run_files(plan: RunPlan, folder: Path) -> Run:
-    """The run of a plan. Raises UserError when a file is missing, corrupt or not of this plan."""
-    again = f"run the stage {plan.stage('train')} again"
-    path = folder / "meta.json"
-    try:
-        meta = json.loads(path.read_bytes())
-        diverged = {int(seed): int(step) for seed, step in meta["diverged"].items()}
-        path = folder / "samples.safetensors"
-        tensors = safetensors.torch.load(path.read_bytes())
-        samples, steps = tensors["samples"], [int(step) for step in tensors["steps"]]
-        path = folder / "history.parquet"
-        history = pq.read_table(path).to_pandas()
-        history[["seed", "step"]] = history[["seed", "step"]].astype("int64")
-    except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or "corrupt"
-        raise UserError(f"{path}: cannot be read ({reason}); {again}") from None
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: corrupt or not what train writes ({_line(error)}); {again}") from None
-    except (safetensors.SafetensorError, pa.ArrowException) as error:
-        raise UserError(f"{path}: corrupt ({_line(error)}); {again}") from None
-    expected = (plan.checkpoints, len(plan.seeds), plan.setting.evaluation_samples)
-    if meta.get("seeds") != list(plan.seeds) or (len(steps), *samples.shape[1:3]) != expected:
-        raise UserError(f"{folder}: not the run of plan/{plan.benchmark}/{plan.variant}.json; {again}")
-    return Run(samples, steps, {**_broken_samples(plan, samples, steps), **diverged}, history)
-
-
-def _broken_samples(plan: RunPlan, samples: Tensor, steps: list[int]) -> dict[int, int]:
-    """Seeds whose parameters stayed finite and whose samples did not, with the first such step."""
-    if not samples.is_floating_point():
-        return {}
-    finite = torch.isfinite(samples).flatten(2).all(2)
-    return {
-        seed: steps[int((~finite[:, i]).int().argmax())]
-        for i, seed in enumerate(plan.seeds)
-        if not bool(finite[:, i].all())
-    }
+    write_frames(plan, run, folder / FRAMES)
 
 
 def metric_rows(plan: RunPlan, run: Run, judge: Judge) -> list[tuple[Any, ...]]:
     """Rows (METRIC_COLUMNS) by seed, step and metric."""
     rows: list[tuple[Any, ...]] = []
+    below = plan.setting.collapse_below
     for i, seed in enumerate(plan.seeds):
         key = (plan.benchmark, plan.variant, seed)
         if seed in run.diverged:
             rows.append((*key, run.diverged[seed], "diverged", 1.0))
             continue
         for c, step in enumerate(run.steps):
-            values = measure(judge, run.samples[c, i], plan.setting.collapse_below)
-            if step == max(run.steps):
-                values["diverged"] = 0.0
+            values = measure(judge, run.samples[c, i], below, final=False)
+            if step == run.steps[-1]:
+                # The run's own outcome, collapsed or missed, is that of all samples.
+                values |= measure(judge, run.final[i], below) | {"diverged": 0.0}
             rows += [(*key, step, name, value) for name, value in sorted(values.items())]
     return rows
 
@@ -140,8 +101,8 @@ def history_rows(plan: RunPlan, history: pd.DataFrame) -> list[tuple[Any, ...]]:
 
 def gallery_rows(plan: RunPlan, run: Run) -> list[tuple[Any, ...]]:
     """Rows (GALLERY_SCHEMA) of the first final samples of every seed that did not diverge."""
-    count = GALLERY_POINTS if isinstance(plan.setting.data, RingData) else GALLERY_IMAGES
-    final = run.samples[int(np.argmax(run.steps))][:, :count].float()
+    count = GALLERY_POINTS if isinstance(plan.setting.data, MixtureData) else GALLERY_IMAGES
+    final = run.final[:, :count].float()
     return [
         (plan.benchmark, plan.variant, seed, index, values)
         for i, seed in enumerate(plan.seeds)
@@ -158,5 +119,20 @@ def write_gallery(rows: list[tuple[Any, ...]], path: Path) -> None:
     write_atomic(path, sink.getvalue().to_pybytes())
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def write_frames(plan: RunPlan, run: Run, path: Path) -> None:
+    """The first seed's first samples at every checkpoint, for the movie.
+
+    `steps` (C,); `frames` (C, P, D): float16 points, uint8 images; `diverged` (1,): the step at which the
+    seed diverged, from which on its frames mean nothing, or -1.
+    """
+    count = FRAME_POINTS if isinstance(plan.setting.data, MixtureData) else FRAME_IMAGES
+    frames = run.samples[:, 0, :count]
+    if frames.is_floating_point():
+        # Beyond 65,504 infinite; such a point is outside every picture.
+        frames = frames.half()
+    content = {
+        "steps": torch.tensor(run.steps),
+        "frames": frames.contiguous(),
+        "diverged": torch.tensor([run.diverged.get(plan.seeds[0], -1)]),
+    }
+    write_atomic(path, safetensors.torch.save(content))

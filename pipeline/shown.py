@@ -11,10 +11,25 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import DigitsData, RunPlan
+from pipeline.config import MixtureData, RunPlan
 from pipeline.data.files import write_atomic
+from pipeline.metrics.registry import CLASSIFIER, split_name
 from pipeline.tables import write_csv
 
+# Of the metrics at the checkpoints those that a figure follows, and of single seeds' final ones those that a
+# claim or a label reads; summary.csv has every metric, and evaluated/ every seed of it.
+FOLLOWED = ("modes_occupied", "mode_spread_ratio", "jsd", "classes_covered", "effective_classes", "fid")
+KEPT_BY_SEED = (
+    *("modes_covered", "modes_occupied", "largest_mode_share", "high_quality", "mode_spread_ratio", "jsd"),
+    *("classes_covered", "classes_captured", "largest_class_share", "fid", "precision_k3", "recall_k3"),
+    *("missed", "diverged"),
+)
+PROGRESS_KEYS = ["benchmark", "variant", "step"]
+INTERVAL = (
+    "",
+    "_low",
+    "_high",
+)  # columns of a metric at the checkpoints: its point has the metric's own name
 CURVE_KEYS = ["benchmark", "variant", "step", "seeds"]
 BAND = ("", "_q25", "_q75")  # columns of a logged quantity: its median has the quantity's own name
 CURVE_STEPS = 30
@@ -69,9 +84,31 @@ def write_curves(tables: list[pd.DataFrame], path: Path) -> None:
     write_csv(rows, [*CURVE_KEYS, *quantities], path, CURVE_DIGITS)
 
 
+def write_progress(rows: list[Row], path: Path) -> None:
+    """Rows benchmark, variant, metric, step, point, low, high -> one line per checkpoint (PROGRESS_KEYS).
+
+    Three columns per metric, empty where the benchmark does not measure it: half the bytes of one row each.
+    """
+    table: dict[Row, dict[str, float]] = {}
+    for benchmark, variant, metric, step, *interval in rows:
+        named = {metric + end: value for end, value in zip(INTERVAL, interval, strict=True)}
+        table.setdefault((benchmark, variant, step), {}).update(named)
+    columns = list(dict.fromkeys(name for values in table.values() for name in values))
+    lines = [(*key, *(values.get(name, np.nan) for name in columns)) for key, values in table.items()]
+    frame = pd.DataFrame(lines, columns=[*PROGRESS_KEYS, *columns])
+    text = frame.to_csv(index=False, float_format=f"%.{CURVE_DIGITS}g", lineterminator="\n")
+    write_atomic(path, text.encode())
+
+
+def is_kept_by_seed(metric: str) -> bool:
+    """Whether reports/results has the values of single seeds of a final metric (its full name)."""
+    name = split_name(metric)
+    return name.stem in KEPT_BY_SEED and name.backbone in (None, CLASSIFIER)
+
+
 def sample_rows(plan: RunPlan, rows: list[Row]) -> list[Row]:
     """Rows (SAMPLES_SCHEMA) of the first seeds: enough to see the modes; images in their own grey levels."""
-    images = isinstance(plan.setting.data, DigitsData)
+    images = not isinstance(plan.setting.data, MixtureData)
     count = GALLERY_IMAGES if images else GALLERY_POINTS
     step = 255 / (GREY_LEVELS - 1)
     chosen = []

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.catalogue_tables import OBJECTIVE_COLUMNS, SLOPE_COLUMNS, objective_rows, slope_rows
-from pipeline.shown import GALLERY_IMAGES, GALLERY_POINTS, GALLERY_SEEDS, write_samples
+from pipeline.shown import GALLERY_IMAGES, GALLERY_POINTS, GALLERY_SEEDS, write_progress, write_samples
 
 SOURCES = Path(__file__).parents[1] / "reports"
 VARIANTS = {
@@ -36,6 +36,7 @@ METRICS = {
         "modes_occupied_n2500": 8,
         "reverse_kl_modes_n2500": 0,
         "largest_mode_share_n2500": 0.125,
+        "mode_spread_ratio_n2500": 1,
         "jsd_n2500": 0,
         "kl_forward_n2500": 0,
         "kl_reverse_n2500": 0,
@@ -48,7 +49,19 @@ METRICS = {
         "classes_covered_n599_held_out_classifier": 10,
         "reverse_kl_classes_n599_held_out_classifier": 0.01,
     },
+    "grid": {
+        "modes_covered_n2500": 25,
+        "modes_occupied_n2500": 25,
+        "mode_spread_ratio_n2500": 1,
+        "jsd_n2500": 0,
+    },
+    "stacked_digits": {
+        "fid_n2500_held_out_classifier": 3,
+        "classes_captured_n2500_held_out_classifier": 1000,
+        "effective_classes_n2500_held_out_classifier": 1000,
+    },
 }
+FEW = ("minimax", "reverse_kl", "wgan_gp")  # the variants on benchmarks of more modes
 UNITS = {"modes": "modes", "classes": "classes", "reverse": "nats", "jsd": "nats", "kl": "nats"}
 HIGHER = ("modes", "classes", "high", "precision", "recall")
 QUANTITIES = (
@@ -59,7 +72,18 @@ QUANTITIES = (
     "value_estimate",
     "penalty",
 )
-TITLES = {"ring": "Ring of 8", "digits": "Digits 8x8"}
+TITLES = {
+    "ring": "Ring of 8",
+    "digits": "Digits 8x8",
+    "grid": "Grid of 25",
+    "stacked_digits": "Stacked digits",
+}
+DATA = {
+    "ring": {"kind": "ring", "modes": 8, "radius": 1.0, "std": 0.01},
+    "digits": {"kind": "digits", "held_out": 599, "split_seed": 0},
+    "grid": {"kind": "grid", "side": 5, "spacing": 0.5, "std": 0.0125},
+    "stacked_digits": {"kind": "stacked_digits", "held_out": 599, "split_seed": 0},
+}
 
 
 def _rng(*key: object) -> np.random.Generator:
@@ -77,7 +101,9 @@ def _values(metric: str, target: float, variant: str, seeds: int, quality: float
     return target + (1.2 - quality) * (0.2 + noise) * max(target, 0.3)
 
 
-def _study(variants: dict[str, tuple[str, str]], seeds: int, benchmarks: tuple[str, ...]) -> dict[str, Any]:
+def _study(
+    variants: dict[str, tuple[str, str]], seeds: int, benchmarks: tuple[str, ...], more_modes: tuple[str, ...]
+) -> dict[str, Any]:
     recipe = {
         "critic_steps": 1,
         "generator_learning_rate": 1e-3,
@@ -104,31 +130,31 @@ def _study(variants: dict[str, tuple[str, str]], seeds: int, benchmarks: tuple[s
         "scale": "laptop",
         "settings": {
             "seeds": seeds,
-            "generator_updates": {"ring": 10000, "digits": 3000},
+            "generator_updates": {"ring": 10000, "digits": 3000, "grid": 10000, "stacked_digits": 3000},
             "checkpoints": 6,
             "classifier_epochs": 40,
             "bootstrap_resamples": 5000,
             "floor_repeats": 20,
         },
         "benchmarks": {
-            "digits": {
+            name: {
                 **benchmark,
-                "title": TITLES["digits"],
-                "data": {"kind": "digits", "held_out": 599, "split_seed": 0},
-                "evaluation_samples": 599,
-            },
-            "ring": {
-                **benchmark,
-                "title": TITLES["ring"],
-                "data": {"kind": "ring", "modes": 8, "radius": 1.0, "std": 0.01},
-                "evaluation_samples": 2500,
-            },
+                "title": TITLES[name],
+                "data": DATA[name],
+                "evaluation_samples": 599 if name == "digits" else 2500,
+                "checkpoint_samples": 500,
+            }
+            for name in sorted({*TITLES} if more_modes else {"ring", "digits"})
         },
+        "of_every_variant": list(benchmarks),
         "variants": {
             name: {"title": title, "objective": objective} for name, (title, objective) in variants.items()
         },
         "recipes": {name: {**recipe, **own.get(name, {})} for name in variants},
-        "runs": [[benchmark, name] for benchmark in benchmarks for name in variants],
+        "runs": [
+            *([benchmark, name] for benchmark in benchmarks for name in variants),
+            *([benchmark, name] for benchmark in more_modes for name in variants if name in FEW),
+        ],
         "features": {
             "digits": {
                 "dataset": "digits",
@@ -172,11 +198,12 @@ def write_results(
     diverged: dict[str, int] | None = None,
     benchmarks: tuple[str, ...] = ("ring", "digits"),
     variants: dict[str, tuple[str, str]] = VARIANTS,
+    more_modes: tuple[str, ...] = (),
 ) -> Path:
     """Write root/reports with sources, results and made-up numbers; returns root.
 
     `variants` is VARIANTS or MANY, {name: (title, objective)}; `diverged` says how many of a variant's
-    seeds, from the last, are lost.
+    seeds, from the last, are lost; on the benchmarks `more_modes` train the variants FEW.
     """
     lost = {"wgan_clip": 1} if diverged is None else diverged
     variants = {name: pair for name, pair in {**variants, **(extra or {})}.items() if name not in without}
@@ -187,7 +214,7 @@ def write_results(
         if (SOURCES / name).exists():
             shutil.copy(SOURCES / name, reports / name)
     shutil.copytree(SOURCES / "published", reports / "published")
-    study = _study(variants, seeds, benchmarks)
+    study = _study(variants, seeds, benchmarks, more_modes)
     (results / "study.json").write_text(json.dumps(study, indent=1, sort_keys=True))
     _write_tables(results, study, variants, seeds, lost)
     _write_gallery(results, variants, seeds, lost)
@@ -217,7 +244,7 @@ def _write_tables(
     used = {name: METRICS[name] for name in dict.fromkeys(benchmark for benchmark, _ in study["runs"])}
     for benchmark, names in used.items():
         steps = np.linspace(0, study["settings"]["generator_updates"][benchmark], 7).astype(int)[1:]
-        for variant in variants:
+        for variant in [name for place, name in study["runs"] if place == benchmark]:
             level = 0.5 + 0.5 * _rng("quality", variant).random()
             alive = list(range(seeds - lost.get(variant, 0)))
             diverged = set(range(seeds)) - set(alive)
@@ -273,7 +300,7 @@ def _write_tables(
     references = []
     for benchmark, names in used.items():
         for metric, target in names.items():
-            kinds = ("floor", "ceiling") if benchmark == "ring" else ("real_vs_real",)
+            kinds = ("floor", "ceiling") if benchmark in ("ring", "grid") else ("real_vs_real",)
             references += [
                 {
                     "benchmark": benchmark,
@@ -287,16 +314,16 @@ def _write_tables(
                 }
                 for kind in kinds
             ]
-    columns = {"progress": ["benchmark", "variant", "metric", "step", "point", "low", "high"]}
+    columns = ["benchmark", "variant", "metric", "step", "point", "low", "high"]
+    write_progress([tuple(row[column] for column in columns) for row in progress], results / "progress.csv")
     for name, rows in (
         ("metrics", metrics),
         ("summary", summary),
-        ("progress", progress),
         ("history", history),
         ("references", references),
     ):
-        table = pd.DataFrame(rows, columns=columns.get(name))
-        digits = 4 if name in ("history", "progress") else 6
+        table = pd.DataFrame(rows)
+        digits = 4 if name == "history" else 6
         table.to_csv(results / f"{name}.csv", index=False, float_format=f"%.{digits}g")
 
 
@@ -324,7 +351,7 @@ def _write_gallery(
 def _write_fresh_critics(results: Path, study: dict[str, Any]) -> None:
     """Two saved generators per benchmark; a third of the variants loses its gradient, one has no number."""
     seeds, course = [], []
-    for benchmark, variant in study["runs"]:
+    for benchmark, variant in [run for run in study["runs"] if run[0] in study["of_every_variant"]]:
         for updates in (30, 3000):
             key = {"benchmark": benchmark, "generator_updates": updates, "variant": variant}
             rng = _rng("fresh", benchmark, variant, updates)

@@ -23,10 +23,16 @@ from pipeline.data.images import load_images
 from pipeline.data.mixtures import load_mixture
 from pipeline.errors import UserError
 from pipeline.evaluate import evaluate
+from pipeline.figures.tables import Results as FigureResults
 from pipeline.fresh_critics import COLUMNS
 from pipeline.metrics.features import train_features
+from pipeline.metrics.registry import measured, measured_through_training, split_name
+from pipeline.metrics.streams import torch_generator
+from pipeline.networks import StackedMLP
 from pipeline.plan import load_run, load_study, remove_unlisted
+from pipeline.resampling import fresh_samples
 from pipeline.resolve import write_plan
+from pipeline.run_reading import load_final_generators
 from pipeline.statistics import count_to_interval, interquartile_mean, mean_to_interval, seeds_to_interval
 from pipeline.tables import write_csv
 
@@ -50,6 +56,7 @@ def _write_settings(root: Path, variants: list[str]) -> None:
         "variants": variants,
         "more_modes": {"benchmarks": [], "variants": []},
     }
+    params["benchmarks"]["ring"]["evaluation_samples"] = 2500
     params["fresh_critics"]["generator"] = variants[0]
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     shutil.copy(PROJECT / "objectives.yaml", root / "objectives.yaml")
@@ -68,7 +75,9 @@ def _fakes(plan: RunPlan, root: Path, seed: int) -> torch.Tensor:
     pool = images.train_images
     if plan.variant == COLLAPSED:
         pool = pool[images.train_labels == 3]
-    return pool[torch.randint(len(pool), (n,), generator=generator)]
+        return pool[torch.randint(len(pool), (n,), generator=generator)]
+    # None twice: `image_support` would see it.
+    return pool[torch.randperm(len(pool), generator=generator)[:n]]
 
 
 def write_run(plan: RunPlan, root: Path) -> None:
@@ -77,13 +86,21 @@ def write_run(plan: RunPlan, root: Path) -> None:
     folder.mkdir(parents=True)
     steps = [round(plan.generator_updates * (i + 1) / plan.checkpoints) for i in range(plan.checkpoints)]
     diverged = {COLLAPSED: {1: 17}, DIVERGED: dict.fromkeys(plan.seeds, 5)}.get(plan.variant, {})
-    samples = torch.stack([torch.stack([_fakes(plan, root, s) for s in plan.seeds])] * len(steps))
+    final = torch.stack([_fakes(plan, root, s) for s in plan.seeds])
+    samples = final[:, : plan.setting.checkpoint_samples].repeat(len(steps), 1, 1, 1)
+    lost = math.nan if samples.is_floating_point() else 0
     for i, seed in enumerate(plan.seeds):
         for c, step in enumerate(steps):
             if step > diverged.get(seed, step):
-                samples[c, i] = math.nan if samples.is_floating_point() else 0
-    tensors = {"samples": samples, "steps": torch.tensor(steps)}
+                samples[c, i] = lost
+        if seed in diverged:
+            final[i] = lost
+    tensors = {"samples": samples, "final": final, "steps": torch.tensor(steps)}
     safetensors.torch.save_file(tensors, folder / "samples.safetensors")
+    sizes = (plan.setting.latent, *plan.setting.generator.widths, final.shape[2])
+    activations = (plan.setting.generator.activation, plan.setting.generator.output)
+    generators = StackedMLP(sizes, *activations, plan.seeds, "generator_weights")
+    safetensors.torch.save_file(generators.state("generator"), folder / "weights.safetensors")
     rows = [
         {"seed": seed, "step": step, "critic_loss": float(seed + step), "penalty": 0.0}
         for seed in plan.seeds
@@ -219,11 +236,14 @@ def test_broken_samples_of_a_seed_count_as_divergence(copy: Path) -> None:
     path = copy / "runs" / "ring" / PERFECT / "samples.safetensors"
     tensors = safetensors.torch.load_file(path)
     tensors["samples"][1:, 2, 0, 0] = math.inf
+    tensors["final"][3, 2000, 1] = math.nan
     safetensors.torch.save_file(tensors, path)
     evaluate("ring", PERFECT, copy)
     table = pd.read_csv(copy / "evaluated" / "ring" / PERFECT / "metrics.csv")
     (row,) = table[table.seed == 2].to_dict("records")
     assert (row["metric"], row["step"], row["value"]) == ("diverged", 40, 1)
+    (row,) = table[table.seed == 3].to_dict("records")
+    assert (row["metric"], row["step"], row["value"]) == ("diverged", 60, 1)
 
 
 def test_history_is_thinned_to_the_same_steps_for_all_seeds(copy: Path) -> None:
@@ -243,13 +263,15 @@ def test_gallery_holds_the_final_samples(built: Path) -> None:
     ring = pd.read_parquet(built / "evaluated" / "ring" / PERFECT / "gallery.parquet")
     assert list(ring.groupby("seed").size()) == [300] * 4
     tensors = safetensors.torch.load_file(built / "runs" / "ring" / PERFECT / "samples.safetensors")
-    assert list(ring["values"][7]) == tensors["samples"][-1, 0, 7].tolist()
+    assert list(ring["values"][7]) == tensors["final"][0, 7].tolist()
     digits = pd.read_parquet(built / "evaluated" / "digits" / PERFECT / "gallery.parquet")
     assert list(digits.groupby("seed").size()) == [16] * 4
     assert len(digits["values"][0]) == 64
 
 
-@pytest.mark.parametrize("name", ["samples.safetensors", "history.parquet", "meta.json"])
+@pytest.mark.parametrize(
+    "name", ["samples.safetensors", "history.parquet", "meta.json", "weights.safetensors"]
+)
 def test_a_corrupt_run_file_is_one_line_that_names_it(copy: Path, name: str) -> None:
     path = copy / "runs" / "ring" / PERFECT / name
     for damage in (lambda: path.write_bytes(path.read_bytes()[:-20]), lambda: path.unlink()):
@@ -308,14 +330,76 @@ def test_a_run_that_diverged_everywhere_keeps_its_rows(built: Path) -> None:
     assert nested["ring"][DIVERGED]["diverged"] == 4
 
 
-def test_progress_ends_where_the_summary_is(built: Path) -> None:
+def test_progress_is_one_line_per_checkpoint_and_ends_where_the_summary_is(built: Path) -> None:
+    """On digits, where checkpoints have as many samples as the end."""
     progress = _table(built, "progress")
-    assert not progress.metric.isin(["collapsed", "diverged"]).any()
-    last = progress[(progress.variant == PERFECT) & (progress.metric == "jsd_n2500")].iloc[-1]
-    row = _summary(built, "ring", PERFECT, "jsd_n2500")
+    assert not progress.duplicated(["benchmark", "variant", "step"]).any()
+    metric = "fid_n599_held_out_classifier"
+    row = _summary(built, "digits", PERFECT, metric)
+    last = progress[(progress.benchmark == "digits") & (progress.variant == PERFECT)].iloc[-1]
     # Curves have four digits.
     expected = [row["point"], row["low"], row["high"]]
-    assert [last["point"], last["low"], last["high"]] == pytest.approx(expected, rel=1e-3)
+    assert [last[f"{metric}{end}"] for end in ("", "_low", "_high")] == pytest.approx(expected, rel=1e-3)
+    ring = progress[progress.benchmark == "ring"]
+    assert ring[metric].isna().all()
+    assert list(ring[ring.variant == PERFECT].step) == [20, 40, 60]
+    assert (ring[ring.variant == PERFECT]["modes_occupied_n1000"] == 8).all()
+    # A variant of which every seed diverged has no line.
+    assert DIVERGED not in set(progress.variant)
+    long = FigureResults(built / RESULTS).progress
+    assert len(long) == int(progress.filter(regex="_n[0-9]+(_held_out_classifier)?$").notna().sum().sum())
+
+
+def test_fresh_samples_of_the_final_generators_are_measured_again(built: Path) -> None:
+    table = pd.read_csv(built / "evaluated" / "ring" / COLLAPSED / "resampled.csv")
+    assert list(table.columns) == ["benchmark", "variant", "seed", "resample", "metric", "value"]
+    assert set(table.metric) == {"jsd_n2500", "modes_occupied_n2500", "high_quality_n2500"}
+    # Seed 1 diverged; the scale has two resamples.
+    assert set(zip(table.seed, table["resample"], strict=True)) == {(s, r) for s in (0, 2, 3) for r in (0, 1)}
+    digits = pd.read_csv(built / "evaluated" / "digits" / PERFECT / "resampled.csv")
+    assert {split_name(name).stem for name in digits.metric} == {"fid", "recall_k3", "classes_covered"}
+
+
+def test_resamples_are_of_the_generator_and_differ(built: Path) -> None:
+    plan = load_run("ring", PERFECT, built)
+    generators = load_final_generators(plan, built / "runs" / "ring" / PERFECT, 2)
+    first, second = (fresh_samples(plan, generators, resample) for resample in (0, 1))
+    assert first.shape == (4, 2500, 2)
+    assert not (first == second).all(2).any()
+    latent = torch.randn(2500, 2, generator=torch_generator("resample", "ring", PERFECT, 2, 1))
+    weights = safetensors.torch.load_file(built / "runs" / "ring" / PERFECT / "weights.safetensors")
+    hidden = latent
+    for layer in (1, 2, 3):
+        hidden = hidden @ weights[f"generator.weight_{layer}"][2] + weights[f"generator.bias_{layer}"][2]
+        hidden = hidden.relu() if layer < 3 else hidden
+    # The same products in another order of summation.
+    torch.testing.assert_close(second[2], hidden, rtol=0, atol=1e-5)
+
+
+def test_checkpoints_have_the_cheap_metrics_and_the_end_has_all(built: Path) -> None:
+    table = pd.read_csv(built / "evaluated" / "ring" / PERFECT / "metrics.csv")
+    setting = load_run("ring", PERFECT, built).setting
+    early = set(table[table.step == 20].metric)
+    assert early == {*measured_through_training(setting), "collapsed", "missed"}
+    last = set(table[table.step == 60].metric)
+    assert last == {
+        *measured_through_training(setting),
+        *measured(setting),
+        "collapsed",
+        "missed",
+        "diverged",
+    }
+
+
+def test_frames_are_the_first_seeds_first_samples(built: Path) -> None:
+    for benchmark, variant, lost in (("ring", PERFECT, -1), ("digits", PERFECT, -1), ("ring", DIVERGED, 5)):
+        frames = safetensors.torch.load_file(built / "evaluated" / benchmark / variant / "frames.safetensors")
+        run = safetensors.torch.load_file(built / "runs" / benchmark / variant / "samples.safetensors")
+        count = 100 if benchmark == "ring" else 9
+        expected = run["samples"][:, 0, :count]
+        expected = expected.half() if benchmark == "ring" else expected
+        assert torch.equal(frames["frames"].nan_to_num(7), expected.nan_to_num(7))
+        assert frames["diverged"].tolist() == [lost]
 
 
 def test_history_bands_count_the_seeds_still_training(built: Path) -> None:

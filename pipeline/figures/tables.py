@@ -79,9 +79,22 @@ class Results:
 
     @cached_property
     def benchmarks(self) -> dict[str, str]:
-        """Name -> title, in the study's order: the order of `runs` (the keys of JSON objects are sorted)."""
+        """Name -> title of the benchmarks on which every variant trains, in the study's order."""
+        return {name: self.study["benchmarks"][name]["title"] for name in self.study["of_every_variant"]}
+
+    @cached_property
+    def more_modes(self) -> dict[str, str]:
+        """Name -> title of the other benchmarks, on which a few variants train, in the study's order."""
+        # The order of `runs`: the keys of JSON objects are sorted.
         names = dict.fromkeys(benchmark for benchmark, _ in self.study["runs"])
-        return {name: self.study["benchmarks"][name]["title"] for name in names}
+        return {
+            name: self.study["benchmarks"][name]["title"] for name in names if name not in self.benchmarks
+        }
+
+    def trained_on(self, benchmark: str) -> list[Variant]:
+        """The variants that trained on a benchmark, by family."""
+        names = {variant for place, variant in self.study["runs"] if place == benchmark}
+        return [variant for variant in self.variants.values() if variant.name in names]
 
     @cached_property
     def variants(self) -> dict[str, Variant]:
@@ -139,8 +152,20 @@ class Results:
 
     @cached_property
     def progress(self) -> pd.DataFrame:
-        """Intervals over seeds at every checkpoint."""
-        return self._table("progress.csv", "benchmark variant metric step point low high")
+        """Intervals over seeds at every checkpoint: benchmark, variant, metric, step, point, low, high."""
+        wide = self._table("progress.csv", "benchmark variant step")
+        keys = ["benchmark", "variant", "step"]
+        parts = [
+            wide[[*keys, name, f"{name}_low", f"{name}_high"]]
+            .set_axis([*keys, "point", "low", "high"], axis=1)
+            .assign(metric=name)
+            for name in wide.columns
+            if f"{name}_low" in wide.columns
+        ]
+        if not parts:
+            return pd.DataFrame(columns=[*keys, "metric", "point", "low", "high"])
+        # A benchmark has nothing in the columns of another's metrics.
+        return pd.concat(parts, ignore_index=True).dropna(subset="point")
 
     @cached_property
     def history(self) -> pd.DataFrame:

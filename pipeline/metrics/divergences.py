@@ -52,9 +52,9 @@ class Partition:
         self.edges = torch.tensor([*inner, OUTSIDE], dtype=torch.float64)
         self.probabilities = (mixture.weights[:, None] * cells).flatten()
 
-    def cells(self, samples: Tensor) -> Tensor:
-        """samples (N, 2) -> cell index (N,) into `probabilities`."""
-        mode, radius = nearest_modes(samples, self.mixture)
+    def cells(self, samples: Tensor, nearest: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """samples (N, 2) -> cell index (N,) into `probabilities`; nearest: their `nearest_modes`."""
+        mode, radius = nearest or nearest_modes(samples, self.mixture)
         offset = samples.double() - self.mixture.means[mode]
         turn = torch.atan2(offset[:, 1], offset[:, 0]) / (2 * math.pi) % 1
         sector = (turn * SECTORS).long().clamp(max=SECTORS - 1)
@@ -63,9 +63,11 @@ class Partition:
         cell = torch.where(inside, ring * SECTORS + sector, RINGS * SECTORS)
         return mode * (RINGS * SECTORS + 1) + cell
 
-    def frequencies(self, samples: Tensor) -> Tensor:
+    def frequencies(self, samples: Tensor, nearest: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """samples (N, 2) -> cell frequencies, in the order of `probabilities`."""
-        return torch.bincount(self.cells(samples), minlength=len(self.probabilities)).double() / len(samples)
+        return torch.bincount(self.cells(samples, nearest), minlength=len(self.probabilities)).double() / len(
+            samples
+        )
 
 
 def jensen_shannon(p: Tensor, q: Tensor) -> float:
@@ -75,9 +77,11 @@ def jensen_shannon(p: Tensor, q: Tensor) -> float:
     return min(max(0.0, float(sum(to_middle)) / 2), math.log(2))
 
 
-def samples_to_jsd(samples: Tensor, partition: Partition) -> float:
-    """samples (N, 2) -> the plug-in JSD against p on the partition."""
-    return jensen_shannon(partition.probabilities, partition.frequencies(samples))
+def samples_to_jsd(
+    samples: Tensor, partition: Partition, nearest: tuple[Tensor, Tensor] | None = None
+) -> float:
+    """samples (N, 2) -> the plug-in JSD against p on the partition; nearest: their `nearest_modes`."""
+    return jensen_shannon(partition.probabilities, partition.frequencies(samples, nearest))
 
 
 def log_neighbour_density(distances: Array, count: int, dimensions: int, k: int) -> Array:

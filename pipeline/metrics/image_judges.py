@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.data.images import Images
 from pipeline.data.sampling import STACKED
-from pipeline.metrics import coverage
+from pipeline.metrics import coverage, support
 from pipeline.metrics.backbones import Backbone
 from pipeline.metrics.features import Classifier
 from pipeline.metrics.fidelity import Fidelity
@@ -50,6 +50,7 @@ class ImageJudge:
 
     counted = "classes_covered"
     reached = REACHED
+    headline: tuple[str, ...] = ("fid", "recall_k3", "classes_covered")
     at_most: Mapping[str, int] = {}
 
     def __init__(
@@ -61,6 +62,8 @@ class ImageJudge:
         self.frequencies = _frequencies(images)
         real = classifier.judge(images.test_images)[0]
         self.fidelity = Fidelity(real)
+        self.spreads = coverage.class_spreads(real, images.test_labels, images.classes)
+        self.radius = support.duplicate_radius(images.test_images)
 
     def measure(self, samples: Tensor, final: bool = True) -> dict[str, float]:
         """uint8 samples (N, 64); N need not be the number of held-out images."""
@@ -69,7 +72,12 @@ class ImageJudge:
         values = {
             **self.fidelity.measure(features, _of_features(stems), _subsets()),
             **coverage.labels_to_coverage(labels, self.frequencies),
+            "class_spread_ratio": coverage.class_spread_ratio(
+                features, labels, self.spreads, self.frequencies
+            ),
         }
+        if final:
+            values["image_support"] = support.images_to_support(samples, self.radius)
         return {stem: values[stem] for stem in stems}
 
 
@@ -83,6 +91,7 @@ class StackedJudge:
 
     counted = "classes_covered"
     reached = REACHED
+    headline: tuple[str, ...] = ("fid", "classes_captured", "reverse_kl_classes")
     at_most: Mapping[str, int] = STACKED_AT_MOST
     backbones: Sequence[BackboneJudge] = ()
 
@@ -93,18 +102,25 @@ class StackedJudge:
         single = _frequencies(images)
         self.frequencies = torch.einsum("a,b,c->abc", single, single, single).flatten()
         digits = classifier.judge(images.test_images)[0]
+        # The trace of the covariance of independent parts is the sum of theirs.
+        traces = coverage.class_spreads(digits, images.test_labels, images.classes).square()
+        self.spreads = (traces[:, None, None] + traces[:, None] + traces).flatten().sqrt()
         triples = torch.randint(len(digits), (n, STACKED), generator=generator)
         self.fidelity = Fidelity(digits[triples].flatten(1), at_most=max(STACKED_AT_MOST.values()))
 
     def measure(self, samples: Tensor, final: bool = True) -> dict[str, float]:
         """uint8 samples (N, 192), three digits of 64 pixels each."""
-        features, labels = self.classifier.judge(samples.reshape(len(samples) * STACKED, -1))
+        digits, labels = self.classifier.judge(samples.reshape(len(samples) * STACKED, -1))
+        features = digits.view(len(samples), -1)
         places = torch.tensor([self.classes**2, self.classes, 1])
         modes = (labels.view(-1, STACKED) * places).sum(1)
         stems = _stems(STACKED_STEMS, final)
         values = {
-            **self.fidelity.measure(features.view(len(samples), -1), _of_features(stems), _subsets()),
+            **self.fidelity.measure(features, _of_features(stems), _subsets()),
             **coverage.labels_to_coverage(modes, self.frequencies),
+            "class_spread_ratio": coverage.class_spread_ratio(
+                features, modes, self.spreads, self.frequencies
+            ),
         }
         return {stem: values[stem] for stem in stems}
 

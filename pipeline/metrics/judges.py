@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.config import MixtureData, Setting, StackedDigitsData
 from pipeline.data.images import load_images
 from pipeline.data.mixtures import Mixture, load_mixture
-from pipeline.metrics import coverage, divergences
+from pipeline.metrics import coverage, divergences, support
 from pipeline.metrics.registry import CLASSIFIER, full_name
 from pipeline.metrics.streams import torch_generator
 from pipeline.plan import DATA, FEATURES, load_evaluation
@@ -24,12 +24,14 @@ class Judge(Protocol):
 
     `reached` is the least value of a stem (stem, least) from which the samples count as having reached the
     data: noise occupies few modes too, and is not mode collapse. Both are measured through training.
+    `headline`: stems measured through training that stand for the rest where only a few are wanted.
     `at_most`: of more samples a stem takes the first so many only. `backbones` judge the final samples too.
     """
 
     modes: int
     counted: str
     reached: tuple[str, float]
+    headline: tuple[str, ...]
     at_most: Mapping[str, int]
     backbones: "Sequence[BackboneJudge]"
 
@@ -42,6 +44,7 @@ class MixtureJudge:
 
     counted = "modes_occupied"
     reached = ("modes_tenth_share", 1.0)
+    headline: tuple[str, ...] = ("jsd", "modes_occupied", "high_quality")
     at_most: Mapping[str, int] = {}
     backbones: "Sequence[BackboneJudge]" = ()
 
@@ -55,10 +58,17 @@ class MixtureJudge:
 
     def measure(self, samples: Tensor, final: bool = True) -> dict[str, float]:
         """float32 samples (N, 2)."""
+        nearest = coverage.nearest_modes(samples, self.mixture)
+        cheap = {
+            **coverage.samples_to_coverage(samples, self.mixture, nearest),
+            "jsd": divergences.samples_to_jsd(samples, self.partition, nearest),
+        }
+        if not final:
+            return cheap
         fakes, log_p = samples.double().numpy(), self.mixture.log_density(samples).numpy()
         return {
-            **coverage.samples_to_coverage(samples, self.mixture),
-            "jsd": divergences.samples_to_jsd(samples, self.partition),
+            **cheap,
+            "support_size": support.samples_to_support(fakes, support.RADIUS * self.mixture.std),
             "kl_forward": divergences.kl_from_data(fakes, self.reals, self.log_p_reals),
             "kl_reverse": divergences.kl_to_data(fakes, log_p),
         }

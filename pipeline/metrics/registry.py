@@ -38,36 +38,42 @@ RING_METRICS = {
         "modes",
         True,
         "modes with at least one high-quality sample (nearer than 3 std to the mode)",
+        through_training=True,
     ),
     "modes_tenth_share": Metric(
         "Modes with a tenth of their share",
         "modes",
         True,
         "modes whose high-quality samples number at least a tenth of the mode's expected share of N",
+        through_training=True,
     ),
     "modes_occupied": Metric(
         "Modes occupied",
         "modes",
         True,
         "modes nearest to at least a tenth of their expected share of the samples, whatever their quality",
+        through_training=True,
     ),
     "high_quality": Metric(
         "High-quality fraction",
         "fraction",
         True,
         "share of samples nearer than 3 std to their nearest mode; a perfect sampler has 1 - exp(-9/2)",
+        through_training=True,
     ),
     "reverse_kl_modes": Metric(
         "Reverse KL of modes",
         "nats",
         False,
         "KL(generated || data) of the histogram over modes, every sample counted at its nearest mode",
+        through_training=True,
     ),
     "largest_mode_share": Metric(
         "Largest mode share",
         "fraction",
         False,
         "largest share of samples at one nearest mode; 1/K for equal modes",
+        through_training=True,
     ),
     "jsd": Metric(
         "Jensen-Shannon divergence",
@@ -75,6 +81,7 @@ RING_METRICS = {
         False,
         "plug-in estimate against the exact density on a fixed partition (nearest mode x radius x angle); "
         "a lower bound of the JSD but for sampling noise, at most log 2",
+        through_training=True,
     ),
     "kl_forward": Metric(
         "KL(p || q)",
@@ -89,6 +96,36 @@ RING_METRICS = {
         False,
         "exact data density p, density q by the 5th nearest neighbour; large where samples are bad, or lie "
         "on a thinner set than the data",
+    ),
+    "mode_overlap": Metric(
+        "Overlap of modes",
+        "fraction",
+        True,
+        "share-weighted modes: sum over modes of the smaller of their share and the data's, 1 - TV",
+        through_training=True,
+    ),
+    "effective_modes": Metric(
+        "Effective modes",
+        "modes",
+        True,
+        "1 / (probability that two samples have one nearest mode), from all pairs (birthday paradox); K for "
+        "equal shares",
+        through_training=True,
+    ),
+    "mode_spread_ratio": Metric(
+        "Spread within modes",
+        "ratio",
+        None,
+        "std of the samples of a mode around their own centre over the data's, distances cut at 3 std, "
+        "median over occupied modes; below 1 collapse within modes, above 1 blur",
+        through_training=True,
+    ),
+    "support_size": Metric(
+        "Effective support",
+        "samples",
+        None,
+        "1 / (probability that two samples are nearer than a tenth of a std), from all pairs (birthday "
+        "paradox); above a perfect sampler's by blur",
     ),
 }
 
@@ -152,6 +189,50 @@ IMAGE_METRICS = {
         "nats",
         False,
         "KL(generated || held-out) of the classifier's class frequencies and the held-out labels'",
+        through_training=True,
+    ),
+    "classes_captured": Metric(
+        "Classes captured",
+        "classes",
+        True,
+        "classes that the classifier gives at least one of the N fakes",
+        through_training=True,
+    ),
+    "class_overlap": Metric(
+        "Overlap of classes",
+        "fraction",
+        True,
+        "share-weighted classes: sum over classes of the smaller of their share and the held-out one, 1 - TV",
+        through_training=True,
+    ),
+    "largest_class_share": Metric(
+        "Largest class share",
+        "fraction",
+        False,
+        "largest share of fakes that the classifier gives one class",
+        through_training=True,
+    ),
+    "effective_classes": Metric(
+        "Effective classes",
+        "classes",
+        True,
+        "1 / (probability that two fakes have one class), from all pairs (birthday paradox)",
+        through_training=True,
+    ),
+    "class_spread_ratio": Metric(
+        "Spread within classes",
+        "ratio",
+        None,
+        "root of the trace of the features' covariance within a class, fakes over held-out images, median "
+        "over classes covered; below 1 collapse within classes",
+        through_training=True,
+    ),
+    "image_support": Metric(
+        "Effective support",
+        "images",
+        True,
+        "1 / (probability that two fakes are as near in pixels as the nearest 1 in 1000 pairs of held-out "
+        "images), from all pairs (birthday paradox); 1000 for the held-out images themselves",
     ),
 }
 
@@ -187,7 +268,10 @@ PROTOCOLS: dict[str, str] = {
 # Measured in the features of every backbone; the others need the classifier's labels.
 FEATURE_STEMS = ("fid", "fid_infinity", "kid", "precision_k3", "recall_k3", "density_k5", "coverage_k5")
 # Of three digits beside each other; of more fakes than `STACKED_AT_MOST` the first so many are taken.
-STACKED_STEMS = ("fid", "precision_k3", "coverage_k5", "classes_covered", "reverse_kl_classes")
+STACKED_STEMS = (
+    *("fid", "precision_k3", "coverage_k5", "classes_covered", "reverse_kl_classes", "classes_captured"),
+    *("class_overlap", "largest_class_share", "effective_classes", "class_spread_ratio"),
+)
 STACKED_AT_MOST: Mapping[str, int] = {"precision_k3": 1000, "coverage_k5": 1000}
 
 
