@@ -74,7 +74,6 @@ def metric_rows(plan: RunPlan, run: Run, judge: Judge) -> list[tuple[Any, ...]]:
         for c, step in enumerate(run.steps):
             values = measure(judge, run.samples[c, i], below, final=False)
             if step == run.steps[-1]:
-                # The run's own outcome, collapsed or missed, is that of all samples.
                 values |= measure(judge, run.final[i], below) | {"diverged": 0.0}
             rows += [(*key, step, name, value) for name, value in sorted(values.items())]
     return rows

@@ -23,6 +23,7 @@ from pipeline.metrics.judges import MixtureJudge, load_judge, name_values
 from pipeline.metrics.reference import reference_features
 from pipeline.metrics.registry import METRICS, full_name, split_name
 from pipeline.metrics.streams import torch_generator
+from pipeline.metrics.support import perfect_support
 from pipeline.plan import DATA
 
 COLUMNS = ("benchmark", "metric", "kind", "value", "low", "high", "repeats", "note")
@@ -69,6 +70,11 @@ def _exact(stem: str, mixture: Mixture, n: int) -> dict[str, Any]:
         return {"value": HIGH_QUALITY_CEILING, "note": "exact: 1 - exp(-9/2); range of a perfect sampler"}
     if stem in ("modes_covered", "modes_tenth_share", "modes_occupied"):
         return {"value": float(mixture.modes), "note": "exact: all modes; range of a perfect sampler"}
+    if stem == "support_size":
+        return {
+            "value": perfect_support(mixture),
+            "note": "exact, see metrics/support.py; range of a perfect sampler",
+        }
     if stem == "reverse_kl_modes":
         expected = (mixture.modes - 1) / (2 * n)
         return {"note": f"perfect sampler; (K - 1) / (2 N) = {expected:.3g}"}

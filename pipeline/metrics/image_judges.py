@@ -89,7 +89,7 @@ class StackedJudge:
     fakes and reals.
     """
 
-    counted = "classes_covered"
+    counted = "classes_captured"
     reached = REACHED
     headline: tuple[str, ...] = ("fid", "classes_captured", "reverse_kl_classes")
     at_most: Mapping[str, int] = STACKED_AT_MOST
@@ -99,12 +99,10 @@ class StackedJudge:
         self.classes = images.classes
         self.modes = images.classes**STACKED
         self.classifier = classifier
-        single = _frequencies(images)
+        single = self.digit_frequencies = _frequencies(images)
         self.frequencies = torch.einsum("a,b,c->abc", single, single, single).flatten()
         digits = classifier.judge(images.test_images)[0]
-        # The trace of the covariance of independent parts is the sum of theirs.
-        traces = coverage.class_spreads(digits, images.test_labels, images.classes).square()
-        self.spreads = (traces[:, None, None] + traces[:, None] + traces).flatten().sqrt()
+        self.spreads = coverage.class_spreads(digits, images.test_labels, images.classes)
         triples = torch.randint(len(digits), (n, STACKED), generator=generator)
         self.fidelity = Fidelity(digits[triples].flatten(1), at_most=max(STACKED_AT_MOST.values()))
 
@@ -118,8 +116,9 @@ class StackedJudge:
         values = {
             **self.fidelity.measure(features, _of_features(stems), _subsets()),
             **coverage.labels_to_coverage(modes, self.frequencies),
+            # Of single digits: a number has too few samples for a spread of its own.
             "class_spread_ratio": coverage.class_spread_ratio(
-                features, modes, self.spreads, self.frequencies
+                digits, labels, self.spreads, self.digit_frequencies
             ),
         }
         return {stem: values[stem] for stem in stems}

@@ -23,7 +23,7 @@ class Judge(Protocol):
     """`modes` is the number of modes or classes, `counted` the stem that says how many of them are occupied.
 
     `reached` is the least value of a stem (stem, least) from which the samples count as having reached the
-    data: noise occupies few modes too, and is not mode collapse. Both are measured through training.
+    data: noise occupies few modes too, and is not mode collapse.
     `headline`: stems measured through training that stand for the rest where only a few are wanted.
     `at_most`: of more samples a stem takes the first so many only. `backbones` judge the final samples too.
     """
@@ -102,14 +102,15 @@ def load_judge(benchmark: str, setting: Setting, root: Path) -> Judge:
 def measure(judge: Judge, samples: Tensor, collapse_below: float, final: bool = True) -> dict[str, float]:
     """Samples (N, D) of one seed -> value per full metric name, `collapsed` and `missed` included.
 
-    Not `final`: the metrics through training only.
+    Not `final`: the metrics through training only; fewer samples than modes would all look collapsed.
     """
     values = judge.measure(samples, final)
-    occupied = values[judge.counted] / judge.modes
     named = name_values(judge, values, len(samples))
-    if final:
-        for other in judge.backbones:
-            named |= name_values(judge, other.measure(samples), len(samples), other.backbone.name)
+    if not final:
+        return named
+    for other in judge.backbones:
+        named |= name_values(judge, other.measure(samples), len(samples), other.backbone.name)
+    occupied = values[judge.counted] / judge.modes
     stem, least = judge.reached
     missed = values[stem] < least
     return {**named, "collapsed": float(occupied < collapse_below and not missed), "missed": float(missed)}

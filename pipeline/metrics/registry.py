@@ -269,8 +269,8 @@ PROTOCOLS: dict[str, str] = {
 FEATURE_STEMS = ("fid", "fid_infinity", "kid", "precision_k3", "recall_k3", "density_k5", "coverage_k5")
 # Of three digits beside each other; of more fakes than `STACKED_AT_MOST` the first so many are taken.
 STACKED_STEMS = (
-    *("fid", "precision_k3", "coverage_k5", "classes_covered", "reverse_kl_classes", "classes_captured"),
-    *("class_overlap", "largest_class_share", "effective_classes", "class_spread_ratio"),
+    *("fid", "precision_k3", "coverage_k5", "classes_captured", "classes_covered", "class_overlap"),
+    *("reverse_kl_classes", "largest_class_share", "effective_classes", "class_spread_ratio"),
 )
 STACKED_AT_MOST: Mapping[str, int] = {"precision_k3": 1000, "coverage_k5": 1000}
 
