@@ -32,7 +32,7 @@ from pipeline.metrics.registry import (
     STACKED_STEMS,
     measured,
     measured_through_training,
-)
+)from pipeline.metrics.support import images_to_support, pairs_to_support
 
 BENCHMARKS = load_params(Path(__file__).parent.parent / "params.yaml").benchmarks
 NEIGHBOURS = ("precision_k3", "recall_k3", "density_k5", "coverage_k5")
@@ -282,6 +282,18 @@ def test_too_few_samples_are_refused() -> None:
     real = torch.randn(20, 2, generator=_generator())
     with pytest.raises(ValueError, match="at least 4 fakes"):
         Fidelity(real).measure(real[:3], ("precision_k3",), _generator())
+
+
+@pytest.mark.parametrize("pixels", [64, 192, 300])
+def test_coinciding_images_are_counted_exactly(pixels: int) -> None:
+    """In float32 (64 and 192 pixels) and float64 alike, all pairs in float64 as the oracle: equal counts."""
+    images = torch.randint(0, 256, (700, pixels), generator=_generator()).to(torch.uint8)
+    images[650:] = images[:50]
+    distances = torch.pdist(images.double())
+    for quantile in (1e-4, 1e-3, 0.5):
+        radius = float(distances.quantile(quantile))
+        expected = pairs_to_support(float((distances <= radius).sum()), 700)
+        assert images_to_support(images, radius) == expected
 
 
 class _AsColour(Dataset):  # type: ignore[type-arg]
