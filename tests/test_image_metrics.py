@@ -32,7 +32,8 @@ from pipeline.metrics.registry import (
     STACKED_STEMS,
     measured,
     measured_through_training,
-)from pipeline.metrics.support import images_to_support, pairs_to_support
+)
+from pipeline.metrics.support import images_to_support, pairs_to_support
 
 BENCHMARKS = load_params(Path(__file__).parent.parent / "params.yaml").benchmarks
 NEIGHBOURS = ("precision_k3", "recall_k3", "density_k5", "coverage_k5")
