@@ -173,6 +173,16 @@ def figures() -> None:
 
 
 @app.command()
+def movie(benchmark: BenchmarkName) -> None:
+    """Draw the samples of every variant through training as one animated picture."""
+    from pipeline.movie import write_movie
+    from pipeline.provenance import record_stage
+
+    with record_stage(f"movie@{benchmark}", ROOT):
+        write_movie(benchmark, ROOT)
+
+
+@app.command()
 def paper() -> None:
     """Build reports/paper.pdf and reports/paper.html from one source."""
     from pipeline.paper import write_paper

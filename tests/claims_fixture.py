@@ -237,6 +237,12 @@ class Study:
         # variant -> modes kept per seed; None = diverged
         self.modes: dict[str, list[int | None]] = {"minimax": [1] * 6 + [8] * 4, "wgan_gp": [8] * 10}
         self.missed: set[tuple[str, int]] = set()
+        # On many modes: benchmark -> variant -> modes kept per seed. The spread within modes is 1 elsewhere.
+        self.many: dict[str, dict[str, list[int | None]]] = {
+            "grid": {"kl": [25] * 10, "reverse_kl": [5] * 10, "jensen_shannon": [20] * 10},
+            "stacked_digits": {"kl": [900] * 10, "reverse_kl": [300] * 10},
+        }
+        self.spread = {("grid", "reverse_kl"): 0.2}
         self.modes_due, self.collapse_below, self.seeds = 8, 0.5, 10
         self.benchmarks = ("ring", "digits")
 
@@ -312,10 +318,13 @@ class Study:
                     share = 0.95 if kept == 1 else 0.4
                     metrics.append({**row, "metric": "largest_mode_share_n2500", "value": share})
                     metrics.append({**row, "metric": "missed", "value": int((variant, seed) in self.missed)})
+                    metrics.append(self._spread_row(row))
                 metrics.append({**row, "benchmark": "digits", "metric": "diverged", "value": 1})
             if any(kept is not None for kept in modes):
                 share = {"statistic": "iqm", "point": 0.5, "low": 0.3, "high": 0.7}
                 summary.append({**key, "metric": "largest_mode_share_n2500", **share})
+        for benchmark, variants in self.many.items():
+            metrics += self._rows_on_many(benchmark, variants)
         summary += self.summary_rows
         write_csv(self.folder / "metrics.csv", metrics)
         write_csv(
@@ -330,17 +339,43 @@ class Study:
             "evaluation_samples": 2500,
             "collapse_below": self.collapse_below,
         }
+        many = {
+            "grid": {"kind": "grid", "side": 5},
+            "stacked_digits": {"kind": "stacked_digits"},
+        }
         study = {
             "settings": {"seeds": self.seeds},
             "trains": self.trains,
-            "benchmarks": {name: {**setting, "title": name} for name in self.benchmarks},
+            "benchmarks": {name: {**setting, "title": name} for name in self.benchmarks}
+            | {name: {**setting, "data": many[name], "title": name} for name in self.many},
             "variants": {
                 name: {"objective": name, "title": name, **self.variant_settings.get(name, {})}
                 for name in self.modes
             },
-            "runs": [[benchmark, variant] for benchmark in self.benchmarks for variant in self.modes],
+            "runs": [
+                *([benchmark, variant] for benchmark in self.benchmarks for variant in self.modes),
+                *([benchmark, variant] for benchmark, variants in self.many.items() for variant in variants),
+            ],
         }
         (self.folder / "study.json").write_text(json.dumps(study), encoding="utf-8")
+
+    def _spread_row(self, row: dict[str, Any]) -> dict[str, Any]:
+        value = self.spread.get((row["benchmark"], row["variant"]), 1.0)
+        return {**row, "metric": "mode_spread_ratio_n2500", "value": value}
+
+    def _rows_on_many(self, benchmark: str, variants: dict[str, list[int | None]]) -> Rows:
+        stem = "modes_occupied_n2500" if benchmark == "grid" else "classes_captured_n2500_held_out_classifier"
+        rows = []
+        for variant, modes in variants.items():
+            for seed, kept in enumerate(modes):
+                row = {"benchmark": benchmark, "variant": variant, "seed": seed, "step": 60}
+                rows.append({**row, "metric": "diverged", "value": int(kept is None)})
+                if kept is not None:
+                    missed = (f"{variant} on {benchmark}", seed) in self.missed
+                    rows.append({**row, "metric": stem, "value": kept})
+                    rows.append({**row, "metric": "missed", "value": int(missed)})
+                    rows.append(self._spread_row(row))
+        return rows
 
     def verdicts(self) -> dict[str, dict[str, Any]]:
         self.write()

@@ -24,7 +24,8 @@ def test_a_study_in_which_everything_holds(study: Study) -> None:
     records = study.verdicts()
     assert list(records) == [
         *("D1", "D2", "D3", "D4", "V1", "V2", "V3a", "V3b", "V4", "V5", "G1", "G2", "G3", "L1", "L2", "L3"),
-        *("W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8a", "W8b", "W9", "W10", "C1a", "C1b"),
+        *("W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8a", "W8b", "W9", "W10", "C1a", "C1b", "C1c"),
+        *("C1d", "C3"),
     ]
     assert {record["verdict"] for record in records.values()} == {"supported"}
     written = json.loads((study.folder / "claims.json").read_text("utf-8"))
@@ -207,7 +208,7 @@ def test_c1_at_ten_seeds(study: Study, modes: list[int | None], verdict: str) ->
 
 
 def test_c1_is_contradicted_by_many_seeds_without_collapse(study: Study) -> None:
-    study.seeds = 150
+    study.seeds, study.many = 150, {}
     study.modes = {variant: [8] * 150 for variant in VARIANTS}
     assert study.verdicts()["C1b"]["verdict"] == "contradicted"
     study.modes["wgan_gp"] = [8] * 145 + [None] * 5  # what diverged might have collapsed
@@ -329,7 +330,7 @@ def rename(claim: dict[str, Any], name: str) -> None:
         ),
         (
             lambda all_: all_[-2]["criterion"]["thresholds"].update(ratee=0.1),
-            r"C1a: unknown threshold 'ratee'; did you mean 'rate'",
+            r"C1d: unknown threshold 'ratee'; did you mean 'rate'",
         ),
         (
             lambda all_: all_[5]["criterion"]["thresholds"].update(about_distance="five"),

@@ -5,7 +5,8 @@ claims.yaml holds what is claimed and the criterion, in words and as thresholds,
 `exact` (the game's value, distances), `function_space`, `likelihood`, `frozen` and `minimum` (a generator's
 own loss), `recipe` (likelihood-ratio construction) and `families` (the f family and beyond) judge exact
 results, the latter two beside what trained runs say; `games` judges games of two numbers, `fresh_critics`
-critics trained against saved generators, and `trained` trained runs. `write_claims` writes claims.json there,
+critics trained against saved generators, `trained` trained runs, and `coverage` those on many modes and the
+direction of the KL. `write_claims` writes claims.json there,
 a list in the order of claims.yaml::
 
     {id, claim, source, test, criterion, thresholds, verdict, evidence, reading, shown_in}
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.claims import (
+    coverage,
     exact,
     families,
     fresh_critics,
@@ -42,7 +44,7 @@ REPORTS = "reports"
 RESULTS = "reports/results"
 _MODULES = (
     *(exact, function_space, fresh_critics, games, likelihood),
-    *(recipe, frozen, minimum, families, trained),
+    *(recipe, frozen, minimum, families, trained, coverage),
 )
 JUDGES = {name: judge for module in _MODULES for name, judge in module.JUDGES.items()}
 

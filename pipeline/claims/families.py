@@ -84,7 +84,7 @@ def _trained_total_variation(results: Results, limit: Thresholds) -> tuple[str, 
     entries = results.study().get("variants", {})
     for name in protocol.variants:
         if entries.get(name, {}).get("objective") == "total_variation":
-            seeds = final_seeds(results, protocol, name)
+            seeds = final_seeds(results, protocol, name, (protocol.counted,))
             good = sum(not seed.missed and not holds_few_modes(seed, protocol) for seed in seeds)
             return name, good, protocol.seeds
     return None

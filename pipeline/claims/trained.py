@@ -1,6 +1,6 @@
-"""Claims judged from trained runs: C1a (one mode) and C1b (few modes)."""
+"""Claims judged from trained runs on the ring: C1a (one mode), C1b (few modes); and how runs are read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy.special import betaincinv
@@ -31,14 +31,15 @@ class Protocol:
     samples: int
     modes: int
     collapse_below: float  # share of the modes
+    counted: str  # stem of the metric that counts the modes held
+    suffix: str  # of metrics' names, after their N
 
 
 @dataclass(frozen=True)
 class Seed:
-    """The final samples of one seed that did not diverge."""
+    """The final samples of one seed that did not diverge: values by stem."""
 
-    modes_occupied: float
-    largest_mode_share: float
+    values: Mapping[str, float]
     missed: bool  # the samples have not reached the data
 
 
@@ -60,14 +61,14 @@ class Outcomes:
 
 def _to_one_mode(results: Results, limit: Thresholds) -> Finding:
     def collapsed(seed: Seed, protocol: Protocol) -> bool:
-        return seed.largest_mode_share >= limit["share"]
+        return seed.values["largest_mode_share"] >= limit["share"]
 
     return _collapse(results, limit, collapsed)
 
 
 def holds_few_modes(seed: Seed, protocol: Protocol) -> bool:
-    """Whether a seed occupies fewer modes than its benchmark asks for."""
-    return seed.modes_occupied < protocol.collapse_below * protocol.modes
+    """Whether a seed holds fewer modes than its benchmark asks for."""
+    return seed.values[protocol.counted] < protocol.collapse_below * protocol.modes
 
 
 def _to_few_modes(results: Results, limit: Thresholds) -> Finding:
@@ -80,15 +81,11 @@ def _collapse(results: Results, limit: Thresholds, collapsed: Callable[[Seed, Pr
     if protocol is None:
         return Finding("inconclusive", [], "The study has no runs on the benchmark 'ring'.")
     tail = (1 - limit["confidence"]) / (2 * len(protocol.variants))
-    outcomes = {}
-    for variant in protocol.variants:
-        final = final_seeds(results, protocol, variant)
-        outcomes[variant] = Outcomes(
-            collapsed=sum(collapsed(seed, protocol) for seed in final if not seed.missed),
-            missed=sum(seed.missed for seed in final),
-            diverged=protocol.seeds - len(final),
-            seeds=protocol.seeds,
-        )
+    stems = (protocol.counted, "largest_mode_share")
+    outcomes = {
+        variant: outcomes_of(protocol, final_seeds(results, protocol, variant, stems), collapsed)
+        for variant in protocol.variants
+    }
     bounds = {variant: outcome.bounds(tail) for variant, outcome in outcomes.items()}
     verdict: Verdict = "inconclusive"
     if protocol.seeds >= limit["fewest_seeds"]:
@@ -107,6 +104,18 @@ def _collapse(results: Results, limit: Thresholds, collapsed: Callable[[Seed, Pr
         ]
     reading = _reading(outcomes, bounds, titles(results, "variants"), limit["rate"])
     return Finding(verdict, evidence, reading)
+
+
+def outcomes_of(
+    protocol: Protocol, final: Sequence[Seed], collapsed: Callable[[Seed, Protocol], bool]
+) -> Outcomes:
+    """How the seeds of one variant ended, of which `final` did not diverge."""
+    return Outcomes(
+        collapsed=sum(collapsed(seed, protocol) for seed in final if not seed.missed),
+        missed=sum(seed.missed for seed in final),
+        diverged=protocol.seeds - len(final),
+        seeds=protocol.seeds,
+    )
 
 
 def _reading(
@@ -138,25 +147,37 @@ def protocol_of(results: Results, benchmark: str) -> Protocol | None:
         if not variants:
             return None
         setting = study["benchmarks"][benchmark]
+        modes = _MODES[setting["data"]["kind"]](setting["data"])
+        is_mixture = setting["data"]["kind"] in ("ring", "grid")
         return Protocol(
             benchmark,
             variants,
             study["settings"]["seeds"],
             setting["evaluation_samples"],
-            setting["data"]["modes"],
+            modes,
             setting["collapse_below"],
+            "modes_occupied" if is_mixture else "classes_captured",
+            "" if is_mixture else "_held_out_classifier",
         )
     except KeyError as error:
         raise UserError(f"{results.folder / 'study.json'}: {error.args[0]!r} is missing") from None
 
 
-def final_seeds(results: Results, protocol: Protocol, variant: str) -> list[Seed]:
+_MODES: dict[str, Callable[[dict[str, int]], int]] = {
+    "ring": lambda data: data["modes"],
+    "grid": lambda data: data["side"] ** 2,
+    "digits": lambda data: 10,
+    "stacked_digits": lambda data: 1000,
+}
+
+
+def final_seeds(results: Results, protocol: Protocol, variant: str, stems: Sequence[str]) -> list[Seed]:
     """A variant's seeds at the final step, without those that diverged.
 
     Raises UserError for a seed that did not diverge and lacks a number.
     """
-    table, n = "metrics.csv", protocol.samples
-    names = (f"modes_occupied_n{n}", f"largest_mode_share_n{n}", "missed")
+    table = "metrics.csv"
+    names = {f"{stem}_n{protocol.samples}{protocol.suffix}": stem for stem in stems} | {"missed": "missed"}
     final: dict[tuple[int, str], tuple[float, float]] = {}
     diverged = set()
     for row in results.rows(table, "benchmark", "variant", "seed", "step", "metric", "value"):
@@ -175,8 +196,8 @@ def final_seeds(results: Results, protocol: Protocol, variant: str) -> list[Seed
             if (seed, metric) not in final:
                 where = f"{protocol.benchmark} {variant} seed {seed}"
                 raise UserError(f"{results.folder / table}: no {metric} of {where}")
-    values = [[final[seed, metric][1] for metric in names] for seed in kept]
-    return [Seed(occupied, share, missed == 1) for occupied, share, missed in values]
+    found = [{stem: final[seed, metric][1] for metric, stem in names.items()} for seed in kept]
+    return [Seed(values, values["missed"] == 1) for values in found]
 
 
 def _largest_share(results: Results, protocol: Protocol, variant: str, outcome: Outcomes) -> Evidence:

@@ -10,7 +10,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from pipeline.figures.curves import generator_gradient_norms, modes_through_training
+from pipeline.figures.curves import (
+    generator_gradient_norms,
+    many_modes_through_training,
+    modes_through_training,
+    spread_through_training,
+)
 from pipeline.figures.distances import likelihood_spread, three_panels
 from pipeline.figures.exact import distance_jsd, slope_map
 from pipeline.figures.fits import f_gan_fits, parallel_lines
@@ -29,6 +34,8 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "ring_samples": ring_samples,
     "digits_samples": digits_samples,
     "modes_through_training": modes_through_training,
+    "many_modes_through_training": many_modes_through_training,
+    "spread_through_training": spread_through_training,
     "generator_gradient_norms": generator_gradient_norms,
     "intervals_ring": intervals_ring,
     "intervals_digits": intervals_digits,

@@ -1,6 +1,6 @@
-"""What happens during training: one small panel per variant, by family, both benchmarks in it."""
+"""What happens during training: one small panel per variant, by family, the benchmarks in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,22 @@ from pipeline.figures.tables import FAMILIES, Results, Variant
 COLUMNS = 6
 PANEL, TITLE, HEAD, FOOT, LEFT, GAP = 0.4, 0.15, 0.19, 0.3, 0.3, 0.1  # inches
 POINTS_WITH_MARKERS = 12
-# The metric that counts what a generator covers, per kind of data, and how many there are to cover.
-COVERAGE: dict[str, tuple[str, Callable[[dict[str, object]], int]]] = {
-    "ring": ("modes_covered", lambda data: int(str(data["modes"]))),
+# The metric that counts what a generator holds, per kind of data, and how many there are to hold. Of the many
+# modes of stacked digits a checkpoint's few samples cannot meet all: those are counted by their coincidences.
+COUNTED: dict[str, tuple[str, Callable[[dict[str, Any]], int]]] = {
+    "ring": ("modes_occupied", lambda data: int(data["modes"])),
+    "grid": ("modes_occupied", lambda data: int(data["side"]) ** 2),
     "digits": ("classes_covered", lambda data: 10),
+    "stacked_digits": ("effective_classes", lambda data: 1000),
 }
+WORDS = {
+    "modes_occupied": "modes occupied",
+    "classes_covered": "classes covered",
+    "effective_classes": "effective modes (from coincidences among the samples)",
+}
+HALVES = ((0, "0"), (0.5, "½"), (1, "1"))
+WHOLES = ((0, "0"), (1, "1"), (2, "2"))
+Marks = tuple[tuple[float, str], ...]  # of the upward axis
 STYLES = ((), (3, 1.2), (1, 1), (5, 1, 1, 1))  # dashes of the benchmarks, in the study's order
 
 
@@ -33,29 +44,78 @@ class Course:
 
 
 def modes_through_training(results: Results) -> Drawing | None:
-    """Share of the modes (classes) covered at every checkpoint, interquartile mean with its interval."""
-    courses, stems = [], []
-    for benchmark, title in results.benchmarks.items():
+    """Share of the modes held at every checkpoint, of every variant, interquartile mean with its interval."""
+    return _modes(results, results.benchmarks)
+
+
+def many_modes_through_training(results: Results) -> Drawing | None:
+    """The same on the benchmarks of many modes, on which a few variants train."""
+    return _modes(results, results.more_modes)
+
+
+def _modes(results: Results, benchmarks: dict[str, str]) -> Drawing | None:
+    courses, counted = [], []
+    for benchmark, title in benchmarks.items():
         data = results.data(benchmark)
-        stem, count = COVERAGE.get(data["kind"], ("", lambda _: 0))
-        metric = results.metric(benchmark, stem)
-        if metric is None:
-            continue
-        rows = results.progress
-        rows = rows[(rows.benchmark == benchmark) & (rows.metric == metric)]
-        shares = rows[["point", "low", "high"]] / count(data)
-        table = pd.concat([rows[["variant", "step"]], shares], axis=1).rename(columns={"point": "middle"})
-        courses.append(Course(title, _as_share(table, results, benchmark)))
-        stems.append(f"{stem.removesuffix('_covered')} of {title}")
+        stem, count = COUNTED[data["kind"]]
+        course = _followed(results, benchmark, title, stem, count(data))
+        if course is not None:
+            courses.append(course)
+            counted.append(f"of the {count(data):,} {WORDS[stem]} of {title}")
     if not courses:
         return None
-    figure = _small_multiples(results, courses, "share covered", log=False)
+    groups = _trained(results, benchmarks)
+    figure = _small_multiples(groups, courses, "share held", log=False, marks=HALVES)
     caption = (
-        f"The share covered of the {' and of the '.join(stems)} through training, one panel per variant, by "
-        "family: interquartile mean over seeds (line) with its 95 % bootstrap interval (band). Grey: the "
-        f"middle half of the interquartile means of all variants on {courses[0].title}."
+        f"The share {' and '.join(counted)} through training, one panel per variant, by family: "
+        "interquartile mean over seeds (line) with its 95 % interval (band), measured on the samples of each "
+        "checkpoint; a perfect sampler has 1 (dotted). A line that falls is collapse, one that rises again "
+        f"recovery. Grey: the middle half of the interquartile means of all variants on {courses[0].title}."
     )
-    return Drawing(figure, caption, _alt(results, "the share of modes or classes covered"), ("progress.csv",))
+    alt = _alt(groups, benchmarks, "the share of modes or classes held")
+    return Drawing(figure, caption, alt, ("progress.csv",))
+
+
+def spread_through_training(results: Results) -> Drawing | None:
+    """The spread within modes over that of the data at every checkpoint, on mixtures in the plane."""
+    plane = {
+        benchmark: title
+        for benchmark, title in {**results.benchmarks, **results.more_modes}.items()
+        if results.data(benchmark)["kind"] in ("ring", "grid")
+    }
+    found = [_followed(results, name, title, "mode_spread_ratio", 1) for name, title in plane.items()]
+    courses = [course for course in found if course is not None]
+    if not courses:
+        return None
+    groups = _trained(results, plane)
+    figure = _small_multiples(groups, courses, "spread ratio", log=False, marks=WHOLES)
+    caption = (
+        "Spread of the samples within a mode over that of the data through training, median over the modes "
+        "occupied, one panel per variant, by family: interquartile mean over seeds (line) with its 95 % "
+        "interval (band). A perfect sampler has 1 (dotted); below it a mode shrinks, to a point at 0; above it "
+        "samples blur, and 2.1 is the most, all of them further than 3 std from their mode's own centre. Grey: "
+        f"the middle half of the interquartile means of all variants on {courses[0].title}."
+    )
+    return Drawing(figure, caption, _alt(groups, plane, "the spread within modes"), ("progress.csv",))
+
+
+def _followed(results: Results, benchmark: str, title: str, stem: str, count: int) -> Course | None:
+    """A metric at the checkpoints, over `count`; None when it is not among those that are kept."""
+    metric = results.metric_through_training(benchmark, stem)
+    if metric is None:
+        return None
+    rows = results.progress
+    rows = rows[(rows.benchmark == benchmark) & (rows.metric == metric)]
+    shares = rows[["point", "low", "high"]] / count
+    table = pd.concat([rows[["variant", "step"]], shares], axis=1).rename(columns={"point": "middle"})
+    return Course(title, _as_share(table, results, benchmark))
+
+
+def _trained(results: Results, benchmarks: Iterable[str]) -> dict[str, list[Variant]]:
+    """Family -> the variants that train on some of the benchmarks."""
+    names = {variant.name for benchmark in benchmarks for variant in results.trained_on(benchmark)}
+    groups = {family: [v for v in group if v.name in names] for family, group in results.families.items()}
+    return {family: group for family, group in groups.items() if group}
 
 
 def generator_gradient_norms(results: Results) -> Drawing | None:
@@ -69,7 +129,7 @@ def generator_gradient_norms(results: Results) -> Drawing | None:
         names = {quantity: "middle", f"{quantity}_q25": "low", f"{quantity}_q75": "high"}
         table = rows[["variant", "step", *names]].rename(columns=names)
         courses.append(Course(title, _as_share(table, results, benchmark)))
-    figure = _small_multiples(results, courses, "gradient norm", log=True)
+    figure = _small_multiples(results.families, courses, "gradient norm", log=True)
     caption = (
         "Norm of the generator's gradient through training, on a log scale, one panel per variant, by "
         "family: median over seeds (line) and quartiles (band). Grey: the middle half of the medians of all "
@@ -77,7 +137,8 @@ def generator_gradient_norms(results: Results) -> Drawing | None:
         "at its edge: medians of 0 (below) and of infinity (above). Norms of different objectives "
         "have different units of loss; compare their course, not their height."
     )
-    alt = _alt(results, "the norm of the generator's gradient (log scale)")
+    what = "the norm of the generator's gradient (log scale)"
+    alt = _alt(results.families, results.benchmarks, what)
     return Drawing(figure, caption, alt, ("history.csv",))
 
 
@@ -86,14 +147,15 @@ def _as_share(table: pd.DataFrame, results: Results, benchmark: str) -> pd.DataF
     return table.assign(x=table.step / results.study["settings"]["generator_updates"][benchmark])
 
 
-def _small_multiples(results: Results, courses: list[Course], label: str, log: bool) -> Figure:
-    groups = results.families
+def _small_multiples(
+    groups: dict[str, list[Variant]], courses: list[Course], label: str, log: bool, marks: Marks = HALVES
+) -> Figure:
     rows = sum(-(-len(group) // COLUMNS) for group in groups.values())
     height = rows * (PANEL + TITLE) + len(groups) * HEAD + FOOT
     figure = Figure(figsize=(WIDTH, height))
     columns = min(COLUMNS, max(map(len, groups.values())))
     width = (WIDTH - LEFT - 0.03) / max(columns, 4)
-    limits = _limits(courses, log)
+    limits = _limits(courses) if log else (0.0, 1.08 * marks[-1][0])
     context = _range_of_all(courses[0].table)
     top = height
     last: dict[int, Axes] = {}
@@ -110,7 +172,7 @@ def _small_multiples(results: Results, courses: list[Course], label: str, log: b
             axes = figure.add_axes((box[0] / WIDTH, box[1] / height, box[2] / WIDTH, box[3] / height))
             _curves(axes, variant, courses, context, log)
             axes.set_title(variant.title, color=LOOKS[family].text, fontsize=5.6, pad=2, loc="left")
-            _ticks(axes, limits, log, first=column == 0)
+            _ticks(axes, limits, log, marks, first=column == 0)
             last[column] = axes
         top -= -(-len(group) // COLUMNS) * (PANEL + TITLE)
     for axes in last.values():
@@ -156,9 +218,8 @@ def _range_of_all(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"low": low, "high": high}).reset_index()
 
 
-def _limits(courses: list[Course], log: bool) -> tuple[float, float]:
-    if not log:
-        return 0.0, 1.08
+def _limits(courses: list[Course]) -> tuple[float, float]:
+    """Of a log axis."""
     table = pd.concat([course.table for course in courses])
     positive = table[(table.middle > 0) & np.isfinite(table.middle)]
     if positive.empty:
@@ -168,7 +229,7 @@ def _limits(courses: list[Course], log: bool) -> tuple[float, float]:
     return float(low) / 10, float(high) * 10
 
 
-def _ticks(axes: Axes, limits: tuple[float, float], log: bool, first: bool) -> None:
+def _ticks(axes: Axes, limits: tuple[float, float], log: bool, marks: Marks, first: bool) -> None:
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], [])
     if log:
@@ -177,7 +238,7 @@ def _ticks(axes: Axes, limits: tuple[float, float], log: bool, first: bool) -> N
         axes.yaxis.set_minor_locator(FixedLocator([]))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.set_yticks([0, 0.5, 1], ["0", "½", "1"])
+        axes.set_yticks([place for place, _ in marks], [text for _, text in marks])
         axes.axhline(1, color="#555555", linestyle=":", linewidth=0.6, zorder=2)
     axes.set_ylim(*limits)
     axes.tick_params(labelsize=5.4, length=1.6, pad=1.5)
@@ -200,9 +261,9 @@ def _legend(figure: Figure, courses: list[Course], height: float, label: str) ->
         here += 1.3
 
 
-def _alt(results: Results, what: str) -> str:
-    titles = ", ".join(variant.title for variant in results.variants.values())
+def _alt(groups: dict[str, list[Variant]], benchmarks: dict[str, str], what: str) -> str:
+    titles = ", ".join(variant.title for group in groups.values() for variant in group)
     return (
-        f"Line charts of {what} through training, for {' and '.join(results.benchmarks.values())}, "
+        f"Line charts of {what} through training, for {' and '.join(benchmarks.values())}, "
         f"one panel for each of {titles}, with bands of spread over seeds."
     )

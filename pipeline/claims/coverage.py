@@ -1,0 +1,228 @@
+"""Claims on the modes that trained runs hold: C1c (many modes), C1d (within modes) and C3 (direction of KL).
+
+C3 compares two variants by the probability of improvement theta = P(X > Y) + P(X = Y) / 2 over pairs of
+seeds, with the interval of Newcombe 2006 (method 5): the theta at which the estimate is z standard errors
+away, with the variance of Hanley and McNeil 1982 and the mean N of both numbers of seeds in place of each::
+
+    V(theta) = theta (1 - theta) (1 + (N - 1) ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (n m)
+
+It is not of length 0 at theta = 1, where a bootstrap over seeds is.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from scipy.optimize import brentq
+from scipy.special import ndtri
+
+from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed, titles
+from pipeline.claims.results import Results
+from pipeline.claims.trained import (
+    Outcomes,
+    Protocol,
+    Seed,
+    final_seeds,
+    holds_few_modes,
+    outcomes_of,
+    protocol_of,
+)
+
+MANY_MODES = ("grid", "stacked_digits")
+PLANE = ("ring", "grid")
+DIRECTION = ("ring", "grid", "stacked_digits")
+COVERS, BETWEEN, SEEKS = "kl", "jensen_shannon", "reverse_kl"
+Interval = tuple[float, float, float]  # point, low, high
+
+
+def probability_of_improvement(x: Sequence[float], y: Sequence[float]) -> float:
+    """P(X > Y) + P(X = Y) / 2 over all pairs of x (n,) and y (m,)."""
+    wins = sum((a > b) + (a == b) / 2 for a in x for b in y)
+    return float(wins) / (len(x) * len(y))
+
+
+def newcombe(point: float, n: int, m: int, tail: float) -> tuple[float, float]:
+    """The interval of a probability of improvement from n and m seeds, `tail` outside on either side."""
+    z, mean = float(-ndtri(tail)), (n + m) / 2
+
+    def distance(theta: float) -> float:
+        spread = 1 + (mean - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        return (point - theta) ** 2 - z**2 * theta * (1 - theta) * spread / (n * m)
+
+    # At the ends of [0, 1] the estimate is a root itself; the other one lies within.
+    inner = 1e-9
+    low = float(brentq(distance, 0.0, min(point, 1 - inner), xtol=1e-12)) if point > 0 else 0.0
+    high = float(brentq(distance, max(point, inner), 1.0, xtol=1e-12)) if point < 1 else 1.0
+    return low, high
+
+
+def _many_modes(results: Results, limit: Thresholds) -> Finding:
+    return _rates(results, limit, MANY_MODES, holds_few_modes, "collapsed")
+
+
+def _within_modes(results: Results, limit: Thresholds) -> Finding:
+    def collapsed(seed: Seed, protocol: Protocol) -> bool:
+        return seed.values["mode_spread_ratio"] < limit["spread"]
+
+    return _rates(results, limit, PLANE, collapsed, "collapsed within modes", ("mode_spread_ratio",))
+
+
+def _rates(
+    results: Results,
+    limit: Thresholds,
+    benchmarks: Sequence[str],
+    collapsed: Callable[[Seed, Protocol], bool],
+    word: str,
+    beside: Sequence[str] = (),
+) -> Finding:
+    """The rates of seeds that reached the data and collapsed, per benchmark and variant."""
+    protocols = _protocols(results, benchmarks)
+    if not protocols:
+        return Finding("inconclusive", [], f"The study has no runs on {' or '.join(benchmarks)}.")
+    tail = (1 - limit["confidence"]) / (2 * sum(len(protocol.variants) for protocol in protocols))
+    evidence, bounds, seen = [], [], []
+    title = titles(results, "variants")
+    for protocol in protocols:
+        for variant in protocol.variants:
+            final = final_seeds(results, protocol, variant, (protocol.counted, *beside))
+            outcome = outcomes_of(protocol, final, collapsed)
+            bounds.append(outcome.bounds(tail))
+            name = f"{variant}_{protocol.benchmark}"
+            evidence += _evidence(name, outcome, bounds[-1], final, (*beside, protocol.counted))
+            if outcome.collapsed:
+                where = f"{title.get(variant, variant)} on {protocol.benchmark}"
+                seen.append((outcome.collapsed, f"{where} ({outcome.collapsed} of {outcome.seeds})"))
+    verdict: Verdict = "inconclusive"
+    if all(protocol.seeds >= limit["fewest_seeds"] for protocol in protocols):
+        if any(low > limit["rate"] for low, _ in bounds):
+            verdict = "supported"
+        elif all(high < limit["rate"] for _, high in bounds):
+            verdict = "contradicted"
+    names = [text for _, text in sorted(seen, key=lambda pair: -pair[0])]
+    best = max(low for low, _ in bounds)
+    reading = (
+        f"Seeds {word}: {listed(names)}; the highest lower bound of a rate is {best:.2g}, and more than "
+        f"{limit['rate']:g} is asked for."
+    )
+    return Finding(verdict, evidence, reading)
+
+
+def _evidence(
+    name: str,
+    outcome: Outcomes,
+    bounds: tuple[float, float],
+    final: Sequence[Seed],
+    stems: Sequence[str],
+) -> list[Evidence]:
+    rate = outcome.collapsed / outcome.seeds
+    found = [Evidence(f"collapse_rate_{name}", rate, "of the seeds", *bounds)]
+    for what in ("missed", "diverged"):
+        if count := getattr(outcome, what):
+            found.append(Evidence(f"{what}_seeds_{name}", float(count), "seeds"))
+    for stem in stems:
+        values = [seed.values[stem] for seed in final]
+        ends = (min(values), max(values)) if values else (None, None)
+        found.append(Evidence(f"{stem}_{name}", median(values) if values else None, "median, range", *ends))
+    return found
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One benchmark of C3: who wins, who is lost, and whether KL itself collapses."""
+
+    protocol: Protocol
+    improvement: Interval
+    collapse: Outcomes
+    collapse_bounds: tuple[float, float]
+    held: dict[str, list[Seed]]
+
+
+def _direction(results: Results, limit: Thresholds) -> Finding:
+    protocols = [
+        protocol for protocol in _protocols(results, DIRECTION) if {COVERS, SEEKS} <= set(protocol.variants)
+    ]
+    if not protocols:
+        return Finding("inconclusive", [], f"The study has no runs of {COVERS} and {SEEKS} on one benchmark.")
+    # Two kinds of interval on every benchmark, two sides each.
+    tail = (1 - limit["confidence"]) / (4 * len(protocols))
+    found = [_compared(results, protocol, tail) for protocol in protocols]
+    above = [one for one in found if one.improvement[1] > 0.5]
+    below = [one for one in found if one.improvement[2] < 0.5]
+    collapsing = [one for one in found if one.collapse_bounds[0] > limit["rate"]]
+    verdict: Verdict = "inconclusive"
+    if all(protocol.seeds >= limit["fewest_seeds"] for protocol in protocols):
+        if below or collapsing:
+            verdict = "contradicted"
+        elif len(above) >= limit["fewest_benchmarks"]:
+            verdict = "supported"
+    evidence = [item for one in found for item in _direction_evidence(one, tail)]
+    places = ", ".join(
+        f"{one.improvement[0]:.2g} on {one.protocol.benchmark} ({one.improvement[1]:.2g} to "
+        f"{one.improvement[2]:.2g})"
+        for one in found
+    )
+    reading = (
+        f"Probability that a seed of KL ends with more modes than one of reverse KL: {places}; seeds of KL "
+        f"that collapsed: {sum(one.collapse.collapsed for one in found)} of "
+        f"{sum(one.collapse.seeds for one in found)}."
+    )
+    return Finding(verdict, evidence, reading)
+
+
+def _compared(results: Results, protocol: Protocol, tail: float) -> Direction:
+    names = [name for name in (COVERS, BETWEEN, SEEKS) if name in protocol.variants]
+    held = {name: final_seeds(results, protocol, name, (protocol.counted,)) for name in names}
+    improvement = _improvement(protocol, held[COVERS], held[SEEKS], tail)
+    collapse = outcomes_of(protocol, held[COVERS], holds_few_modes)
+    return Direction(protocol, improvement, collapse, collapse.bounds(tail), held)
+
+
+def _improvement(protocol: Protocol, x: Sequence[Seed], y: Sequence[Seed], tail: float) -> Interval:
+    """How often a seed of x holds more modes than one of y, with `tail` outside on either side.
+
+    Point over the seeds that reached the data, 1/2 where a side has none. A lost seed of x loses in the lower
+    bound and wins in the upper; one of y does the opposite.
+    """
+    n, stem = protocol.seeds, protocol.counted
+    reached = [[seed.values[stem] for seed in side if not seed.missed] for side in (x, y)]
+    lost = [n - len(side) for side in reached]
+    everything = protocol.modes + 1.0
+    worst = ([*reached[0], *[-1.0] * lost[0]], [*reached[1], *[everything] * lost[1]])
+    best = ([*reached[0], *[everything] * lost[0]], [*reached[1], *[-1.0] * lost[1]])
+    point = probability_of_improvement(*reached) if all(reached) else 0.5
+    low, _ = newcombe(probability_of_improvement(*worst), n, n, tail)
+    _, high = newcombe(probability_of_improvement(*best), n, n, tail)
+    return point, low, high
+
+
+def _direction_evidence(one: Direction, tail: float) -> list[Evidence]:
+    protocol, place = one.protocol, one.protocol.benchmark
+    unit = "probability"
+    found = [Evidence(f"{COVERS}_over_{SEEKS}_{place}", one.improvement[0], unit, *one.improvement[1:])]
+    if BETWEEN in one.held:
+        for first, second in ((COVERS, BETWEEN), (BETWEEN, SEEKS)):
+            point, *ends = _improvement(protocol, one.held[first], one.held[second], tail)
+            found.append(Evidence(f"{first}_over_{second}_{place}", point, unit, *ends))
+    rate = one.collapse.collapsed / one.collapse.seeds
+    found.append(Evidence(f"collapse_rate_{COVERS}_{place}", rate, "of the seeds", *one.collapse_bounds))
+    for name, seeds in one.held.items():
+        values = [seed.values[protocol.counted] for seed in seeds if not seed.missed]
+        ends = (min(values), max(values)) if values else (None, None)
+        point = median(values) if values else None
+        found.append(Evidence(f"modes_{name}_{place}", point, f"of {protocol.modes}, median, range", *ends))
+        lost = protocol.seeds - len(values)
+        found.append(Evidence(f"lost_seeds_{name}_{place}", float(lost), "seeds"))
+    return found
+
+
+def _protocols(results: Results, benchmarks: Sequence[str]) -> list[Protocol]:
+    found = [protocol_of(results, benchmark) for benchmark in benchmarks]
+    return [protocol for protocol in found if protocol is not None]
+
+
+_RATE = frozenset({"confidence", "rate", "fewest_seeds"})
+JUDGES = {
+    "C1c": Judge(_many_modes, _RATE),
+    "C1d": Judge(_within_modes, _RATE | {"spread"}),
+    "C3": Judge(_direction, _RATE | {"fewest_benchmarks"}),
+}
