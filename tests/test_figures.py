@@ -77,6 +77,22 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_many_modes_are_figures_of_their_own_and_change_no_other(few: Path, tmp_path: Path) -> None:
+    """Of a study with more modes the figures of the benchmarks of every variant are the same bytes."""
+    write_results(tmp_path, seeds=2, without=FEW, more_modes=("grid", "stacked_digits"))
+    write_figures(tmp_path)
+    own = {"many_modes_through_training", "intervals_grid", "intervals_stacked_digits"}
+    assert set(index(tmp_path)) == set(index(few)) | own
+    assert not own & set(index(few))
+    # The spread within modes is of both mixtures.
+    for name in set(index(few)) - {"spread_through_training"}:
+        assert svg(tmp_path, name) == svg(few, name), name
+    alt = str(index(tmp_path)["many_modes_through_training"]["alt"])
+    assert "Grid of 25 and Stacked digits, one panel for each of Reverse KL, with" in alt
+    caption = str(index(tmp_path)["many_modes_through_training"]["caption"])
+    assert "of the 25 modes occupied of Grid of 25 and of the 1,000 effective modes" in caption
+
+
 def test_same_tables_give_the_same_bytes(few: Path, tmp_path: Path) -> None:
     shutil.copytree(few / "reports/results", tmp_path / "reports/results")
     write_figures(tmp_path)

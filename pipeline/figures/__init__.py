@@ -25,7 +25,12 @@ from pipeline.figures.fresh_critics import fresh_critics_course, fresh_critics_d
 from pipeline.figures.frozen import frozen_and_total
 from pipeline.figures.function_space import critic_and_game
 from pipeline.figures.games import games_bilinear, games_dirac, games_rates
-from pipeline.figures.intervals import intervals_digits, intervals_ring
+from pipeline.figures.intervals import (
+    intervals_digits,
+    intervals_grid,
+    intervals_ring,
+    intervals_stacked_digits,
+)
 from pipeline.figures.samples import digits_samples, ring_samples
 from pipeline.figures.style import RC, Drawing
 from pipeline.figures.svg import save
@@ -44,6 +49,8 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "comparisons": comparisons,
     "profiles": profiles,
     "variances": variances,
+    "intervals_grid": intervals_grid,
+    "intervals_stacked_digits": intervals_stacked_digits,
     "distance_jsd": distance_jsd,
     "slope_map": slope_map,
     "calibration": calibration,

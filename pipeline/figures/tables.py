@@ -92,6 +92,10 @@ class Results:
             name: self.study["benchmarks"][name]["title"] for name in names if name not in self.benchmarks
         }
 
+    def title(self, benchmark: str) -> str:
+        """Of any benchmark of the study."""
+        return str(self.study["benchmarks"][benchmark]["title"])
+
     def trained_on(self, benchmark: str) -> list[Variant]:
         """The variants that trained on a benchmark, by family."""
         names = {variant for place, variant in self.study["runs"] if place == benchmark}
