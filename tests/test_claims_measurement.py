@@ -7,13 +7,14 @@ import pytest
 import yaml
 from claims_fixture import Study, evidence, study
 
+from pipeline.claims import measurement, sample_averages
 from pipeline.claims.judging import Finding
-from pipeline.claims.measurement import JUDGES
 from pipeline.claims.results import Results
 from pipeline.errors import UserError
 
 __all__ = ["study"]  # the fixture
 
+JUDGES = measurement.JUDGES | sample_averages.JUDGES
 ENTRIES = yaml.safe_load((Path(__file__).parents[1] / "claims.yaml").read_text("utf-8"))["claims"]
 LIMITS = {entry["id"]: entry["criterion"]["thresholds"] for entry in ENTRIES}
 DIVERGENCES = ("kl", "reverse_kl", "jensen_shannon", "squared_hellinger", "total_variation")
