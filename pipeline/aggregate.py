@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import comparison_tables, fresh_critic_tables, trust
+from pipeline import comparison_tables, fresh_critic_tables, resampling, trust
 from pipeline.catalogue_tables import (
     OBJECTIVE_COLUMNS,
     SLOPE_COLUMNS,
@@ -271,8 +271,7 @@ def _read_runs(
         metrics[benchmark, variant] = _read_csv(folder / "metrics.csv", METRIC_COLUMNS, again)
         history[benchmark, variant] = _read_csv(folder / "history.csv", HISTORY_COLUMNS, again)
         gallery[benchmark, variant] = _read_gallery(folder / "gallery.parquet", again)
-        columns = comparison_tables.RESAMPLED_COLUMNS
-        resampled[benchmark, variant] = _read_csv(folder / "resampled.csv", columns, again)
+        resampled[benchmark, variant] = _read_csv(folder / "resampled.csv", resampling.COLUMNS, again)
     return metrics, history, gallery, resampled
 
 

@@ -17,7 +17,6 @@ import yaml
 
 from pipeline.aggregate import aggregate
 from pipeline.catalogue_tables import objective_name, trained_objectives
-from pipeline.comparison_tables import RESAMPLED_COLUMNS
 from pipeline.config import RunPlan
 from pipeline.data.fetch import fetch
 from pipeline.data.images import load_images
@@ -127,20 +126,6 @@ def write_fresh_critics(root: Path, plans: list[RunPlan]) -> None:
         write_csv(rows, COLUMNS, root / "fresh_critics" / benchmark / "fresh_critics.csv")
 
 
-def write_resampled(root: Path, plans: list[RunPlan]) -> None:
-    """evaluated/BENCHMARK/VARIANT/resampled.csv: of seed i the values 10 i - 1 and 10 i + 1, JSD and FID."""
-    for plan in plans:
-        folder = root / "evaluated" / plan.benchmark / plan.variant
-        final = pd.read_csv(folder / "metrics.csv")
-        final = final[final.metric.str.match("jsd|fid") & (final.step == plan.generator_updates)]
-        rows = [
-            (plan.benchmark, plan.variant, seed, i, metric, 10.0 * seed + 2 * i - 1)
-            for seed, metric in zip(final.seed, final.metric, strict=True)
-            for i in (0, 1)
-        ]
-        write_csv(rows, RESAMPLED_COLUMNS, folder / "resampled.csv")
-
-
 def _build(root: Path) -> None:
     _write_settings(root, [PERFECT, COLLAPSED, DIVERGED])
     plans = write_plan(root)
@@ -151,7 +136,6 @@ def _build(root: Path) -> None:
         write_run(plan, root)
         evaluate(plan.benchmark, plan.variant, root)
     write_fresh_critics(root, plans)
-    write_resampled(root, plans)
     aggregate(root)
 
 
@@ -376,7 +360,7 @@ def test_frames_are_the_first_seeds_first_samples(built: Path) -> None:
 def test_variants_are_compared_with_the_non_saturating_one(built: Path) -> None:
     table = _table(built, "comparisons")
     assert set(table.variant) == {COLLAPSED, DIVERGED}
-    assert set(table.metric) == {"jsd_n10000", "modes_occupied_n10000", "fid_n599", "recall_n599"}
+    assert {split_name(name).stem for name in table.metric} == {"jsd", "modes_occupied", "fid", "recall_k3"}
     # One mode or class only, or no samples at all: no seed of either is better than any of 4.
     assert (table.probability == 0).all()
     # 2 of the 70 ways to deal 8 values, and two tests per metric.
@@ -399,16 +383,23 @@ def test_profiles_hold_all_seeds_of_every_variant(built: Path) -> None:
 
 
 def test_training_variance_is_told_from_evaluation_variance(built: Path) -> None:
-    """Values 10 i -+ 1: evaluation variance 2, and means 10 i of the seeds 0 to 3, or 0, 2, 3, or none."""
+    """Of the resampled values of every run: evaluation variance is the mean over seeds, and seeds that
+    diverged have none."""
     table = _table(built, "variance").set_index(["benchmark", "variant", "metric"])
-    for variant, seeds in ((PERFECT, [0, 1, 2, 3]), (COLLAPSED, [0, 2, 3])):
-        row = table.loc[("ring", variant, "jsd_n10000")]
-        expected = 100 * np.var(seeds, ddof=1) - 1
-        assert (row.seeds, row.resamples, row.evaluation_variance) == (len(seeds), 2, 2)
-        assert row.training_variance == pytest.approx(expected, rel=1e-3)  # four digits
-        assert row.training_share == pytest.approx(expected / (expected + 2), rel=1e-3)
-    assert table.loc[("digits", DIVERGED, "fid_n599"), "seeds"] == 0
-    assert math.isnan(table.loc[("digits", DIVERGED, "fid_n599"), "training_share"])
+    assert len(table) == 2 * 3 * 3
+    for (benchmark, variant, metric), row in table.iterrows():
+        rows = pd.read_csv(built / "evaluated" / benchmark / variant / "resampled.csv")
+        seeds = [one.value.to_numpy() for _, one in rows[rows.metric == metric].groupby("seed")]
+        assert row.seeds == {PERFECT: 4, COLLAPSED: 3, DIVERGED: 0}[variant]
+        if not seeds:
+            assert math.isnan(row.training_variance)
+            assert math.isnan(row.training_share)
+            continue
+        evaluation = np.mean([np.var(values, ddof=1) for values in seeds])
+        training = np.var([values.mean() for values in seeds], ddof=1) - evaluation / 2
+        # Four digits; what is left of metrics that do not vary at all is rounding.
+        assert row.evaluation_variance == pytest.approx(evaluation, rel=1e-3, abs=1e-20)
+        assert row.training_variance == pytest.approx(max(0, training), rel=1e-2, abs=1e-15)
 
 
 def test_history_bands_count_the_seeds_still_training(built: Path) -> None:
@@ -505,7 +496,6 @@ def test_the_same_study_gives_the_same_bytes(built: Path, copy: Path) -> None:
     for benchmark, variant in load_study(copy).runs:
         shutil.rmtree(copy / "evaluated" / benchmark / variant)
         evaluate(benchmark, variant, copy)
-        write_resampled(copy, [load_run(benchmark, variant, copy)])
     shutil.rmtree(copy / RESULTS)
     aggregate(copy)
     for name in FILES:

@@ -13,7 +13,6 @@ from pipeline.comparison_tables import (
     COMPARISON_COLUMNS,
     DIGITS,
     PROFILE_COLUMNS,
-    RESAMPLED_COLUMNS,
     SCORE_COLUMNS,
     VARIANCE_COLUMNS,
     comparison_rows,
@@ -27,6 +26,7 @@ from pipeline.comparison_tables import (
 from pipeline.config import RunPlan
 from pipeline.errors import UserError
 from pipeline.evaluate import METRIC_COLUMNS
+from pipeline.resampling import COLUMNS as RESAMPLED
 from pipeline.tables import write_csv
 
 SEEDS = 6
@@ -176,16 +176,14 @@ def resampled(one: RunPlan, values: np.ndarray, metric: str = JSD) -> pd.DataFra
         for seed, line in enumerate(values)
         for resample, value in enumerate(line)
     ]
-    return pd.DataFrame(rows, columns=RESAMPLED_COLUMNS)
+    return pd.DataFrame(rows, columns=RESAMPLED)
 
 
 def test_variances_are_of_the_seeds_with_finite_values() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(0, 3, (5, 1)) + rng.normal(0, 1, (5, 4))
     lost = np.vstack([values, [math.inf, 1, 2, 3]])
-    (row,) = variance_rows(
-        PLANS[:1], {("ring", "non_saturating"): resampled(PLANS[0], lost)}, {"ring": ["jsd"]}
-    )
+    (row,) = variance_rows(PLANS[:1], {("ring", "non_saturating"): resampled(PLANS[0], lost)})
     found = dict(zip(VARIANCE_COLUMNS, row, strict=True))
     ratio = scipy.stats.f_oneway(*values).statistic
     assert (found["seeds"], found["resamples"]) == (5, 4)
@@ -195,17 +193,21 @@ def test_variances_are_of_the_seeds_with_finite_values() -> None:
 
 
 def test_a_run_of_which_all_seeds_diverged_keeps_its_variance_row() -> None:
-    empty = resampled(PLANS[0], np.empty((0, 3)))
-    (row,) = variance_rows(PLANS[:1], {("ring", "non_saturating"): empty}, {"ring": ["jsd"]})
+    runs = {
+        ("ring", "non_saturating"): resampled(PLANS[0], np.empty((0, 3))),
+        ("ring", "better"): resampled(PLANS[1], np.arange(12.0).reshape(4, 3)),
+    }
+    row, other = variance_rows(PLANS[:2], runs)
     assert row[:5] == ("ring", "non_saturating", JSD, 0, 2)
     assert all(math.isnan(value) for value in row[5:])
+    assert other[:5] == ("ring", "better", JSD, 4, 3)
 
 
 def test_resamples_that_are_not_whole_are_refused() -> None:
     whole = resampled(PLANS[0], np.arange(12.0).reshape(4, 3))
     for bad in (whole[:-1], pd.concat([whole, whole[:1]]), whole[whole["resample"] == 0]):
         with pytest.raises(UserError, match=r"non_saturating/resampled.csv: .*evaluate@ring-non_saturating"):
-            variance_rows(PLANS[:1], {("ring", "non_saturating"): bad}, {"ring": ["jsd"]})
+            variance_rows(PLANS[:1], {("ring", "non_saturating"): bad})
 
 
 def test_the_tables_of_a_whole_study_are_small(tmp_path: Path) -> None:
