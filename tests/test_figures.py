@@ -25,6 +25,7 @@ from pipeline.figures.svg import relative
 from pipeline.figures.tables import FAMILIES, Results
 from pipeline.figures.vanishing import AT_DISTANCE, grouped
 
+MORE_MODES = ("grid", "stacked_digits")
 # Which name updates and remedies, and few objectives or none.
 OF_GAMES = {"games_bilinear", "games_dirac", "games_rates"}
 # Figures of densities alone, and those that name only some variants or none.
@@ -43,7 +44,7 @@ OF_SOME = {
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of all variants; its last seeds of two variants diverged."""
     root = tmp_path_factory.mktemp("drawn")
-    write_results(root, seeds=2, diverged={"wgan_clip": 1, "minimax": 2})
+    write_results(root, seeds=2, diverged={"wgan_clip": 1, "minimax": 2}, more_modes=MORE_MODES)
     write_figures(root)
     return root
 
@@ -60,7 +61,7 @@ def index(root: Path) -> dict[str, dict[str, object]]:
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """31 variants of 28 objectives; of one all seeds diverged, of one some."""
     root = tmp_path_factory.mktemp("many")
-    write_results(root, variants=MANY, diverged={"pearson_chi2": 10, "jeffrey": 4})
+    write_results(root, variants=MANY, diverged={"pearson_chi2": 10, "jeffrey": 4}, more_modes=MORE_MODES)
     write_figures(root)
     return root
 
@@ -79,7 +80,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_many_modes_are_figures_of_their_own_and_change_no_other(few: Path, tmp_path: Path) -> None:
     """Of a study with more modes the figures of the benchmarks of every variant are the same bytes."""
-    write_results(tmp_path, seeds=2, without=FEW, more_modes=("grid", "stacked_digits"))
+    write_results(tmp_path, seeds=2, without=FEW, more_modes=MORE_MODES)
     write_figures(tmp_path)
     own = {"many_modes_through_training", "intervals_grid", "intervals_stacked_digits"}
     assert set(index(tmp_path)) == set(index(few)) | own
@@ -88,7 +89,7 @@ def test_many_modes_are_figures_of_their_own_and_change_no_other(few: Path, tmp_
     for name in set(index(few)) - {"spread_through_training"}:
         assert svg(tmp_path, name) == svg(few, name), name
     alt = str(index(tmp_path)["many_modes_through_training"]["alt"])
-    assert "Grid of 25 and Stacked digits, one panel for each of Reverse KL, with" in alt
+    assert "Grid of 25 and Stacked digits, one panel for each of Minimax, WGAN-GP, with" in alt
     caption = str(index(tmp_path)["many_modes_through_training"]["caption"])
     assert "of the 25 modes occupied of Grid of 25 and of the 1,000 effective modes" in caption
 
@@ -251,7 +252,7 @@ def test_one_run_that_explodes_leaves_the_frame_to_the_others(many: Path, tmp_pa
     table.loc[(table.variant == "hinge") & (table.benchmark == "ring"), columns] = 1e20
     table.to_csv(path, index=False)
     courses = [curves.Course("all", table.rename(columns={"generator_gradient_norm": "middle"}))]
-    low, high = curves._limits(courses, log=True)
+    low, high = curves._limits(courses)
     calm = table[table.variant != "hinge"].generator_gradient_norm
     assert low < calm.median() < high < 1e10
 
@@ -422,8 +423,8 @@ def test_files_are_small(many: Path) -> None:
 def test_a_missing_table_and_a_missing_column_are_named(tmp_path: Path) -> None:
     write_results(tmp_path, seeds=2, without=tuple(VARIANTS)[1:], benchmarks=("ring",))
     table = tmp_path / "reports/results/progress.csv"
-    pd.read_csv(table).drop(columns="low").to_csv(table, index=False)
-    with pytest.raises(UserError, match=r"progress\.csv: column 'low' is missing"):
+    pd.read_csv(table).drop(columns="step").to_csv(table, index=False)
+    with pytest.raises(UserError, match=r"progress\.csv: column 'step' is missing"):
         write_figures(tmp_path)
     table.unlink()
     with pytest.raises(UserError, match=r"progress\.csv: no such file"):
