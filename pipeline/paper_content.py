@@ -53,6 +53,9 @@ def collect(root: Path) -> dict[str, Any]:
         "published": _rows(root / REPORTS / "published/modes_2d.csv"),
         "protocols": _rows(root / REPORTS / "published/protocols.csv"),
         "figures": _figures(root),
+        "movies": [
+            name for name in results.benchmarks if (root / REPORTS / "movies" / f"{name}.webp").is_file()
+        ],
         "provenance": _provenance(root),
     }
 
