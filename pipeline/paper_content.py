@@ -16,6 +16,7 @@ from pipeline.figures.style import LOOKS
 from pipeline.figures.tables import FAMILIES, RESULTS, Results, to_records
 from pipeline.figures.tables import FOLDER as FIGURES
 from pipeline.figures.vanishing import AT_DISTANCE, GROUPS, group_of
+from pipeline.paper_measurement import collect_measurement
 from pipeline.paper_theory import collect_theory
 from pipeline.ranks import rank_correlation
 
@@ -40,6 +41,7 @@ def collect(root: Path) -> dict[str, Any]:
         "families": [{"name": name, "title": FAMILIES[name]} for name in results.families],
         "objectives": _objectives(results, root),
         "theory": collect_theory(results),
+        "measurement": collect_measurement(results),
         "vanishing": _vanishing(results),
         "through_training": {
             name: _through_training(results, name) for name in (*results.benchmarks, *results.more_modes)

@@ -28,8 +28,16 @@ from pipeline.figures.vanishing import AT_DISTANCE, grouped
 MORE_MODES = ("grid", "stacked_digits")
 # Which name updates and remedies, and few objectives or none.
 OF_GAMES = {"games_bilinear", "games_dirac", "games_rates"}
-# Figures of densities alone, and those that name only who differs from the others.
-OF_SOME = {"three_panels", "likelihood_spread", "frozen_and_total", "function_space", "fresh_critics_course"}
+# Figures of densities alone, and those that name only some variants or none.
+OF_SOME = {
+    "profiles",
+    "variances",
+    "three_panels",
+    "likelihood_spread",
+    "frozen_and_total",
+    "function_space",
+    "fresh_critics_course",
+}
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +143,10 @@ def test_a_figure_that_is_no_longer_drawn_is_removed(tmp_path: Path) -> None:
 
 
 def test_a_colour_says_the_family_in_every_figure(many: Path) -> None:
-    for name in set(FIGURES) - {"digits_samples", "slope_map", "f_gan_fits"} - OF_GAMES - OF_SOME:
+    for name in {
+        *set(FIGURES) - {"digits_samples", "slope_map", "f_gan_fits"} - OF_GAMES - OF_SOME,
+        "variances",
+    }:
         text = svg(many, name).lower()
         for family, look in LOOKS.items():
             assert look.colour.lower() in text, (name, family)
@@ -249,7 +260,7 @@ def test_one_run_that_explodes_leaves_the_frame_to_the_others(many: Path, tmp_pa
 def test_every_variant_has_its_place_in_every_figure(many: Path) -> None:
     results = Results(many / "reports/results")
     for name in ("ring_samples", "digits_samples", "modes_through_training", "generator_gradient_norms",
-                 "intervals_ring", "intervals_digits", "vanishing_and_collapse"):  # fmt: skip
+                 "intervals_ring", "intervals_digits", "comparisons", "vanishing_and_collapse"):  # fmt: skip
         for title, _ in MANY.values():
             assert svg(many, name).count(f"<!-- {title} -->") == 1, (name, title)
     slopes = {name for name, facts in results.objectives.items() if facts["analysis"]["slope"]}
@@ -307,6 +318,62 @@ def words_of(figure: Figure) -> list[Text]:
                 ticks[tick.label2] = False
     shown = [text for text in figure.findobj(Text) if text.get_visible() and ticks.get(text, True)]
     return [text for text in shown if text.get_text().strip()]
+
+
+def test_comparisons_that_holm_does_not_bear_out_are_hollow(many: Path) -> None:
+    results = Results(many / "reports/results")
+    drawing = FIGURES["comparisons"](results)
+    assert drawing is not None
+    score, *panels = drawing.figure.axes
+    assert len(panels) == 4
+    for axes in panels:
+        markers = [
+            line for line in axes.lines if line.get_marker() in {look.marker for look in LOOKS.values()}
+        ]
+        hollow = sum(len(line.get_xdata()) for line in markers if line.get_markerfacecolor() == "white")
+        filled = sum(len(line.get_xdata()) for line in markers) - hollow
+        rows = results.comparisons[results.comparisons.metric == results.comparisons.metric.iloc[0]]
+        assert hollow == (rows.p_holm >= 0.05).sum() > 0
+        assert filled == (rows.p_holm < 0.05).sum() > 0
+    assert all(line.get_markerfacecolor() != "white" for line in score.lines if line.get_marker() in "osD")
+
+
+def test_profiles_are_of_the_best_and_equal_ones_are_drawn_once(many: Path, tmp_path: Path) -> None:
+    root = tmp_path / "equal"
+    shutil.copytree(many / "reports/results", root / "reports/results")
+    path = root / "reports/results/profiles.csv"
+    table = pd.read_csv(path)
+    scores = Results(many / "reports/results").scores.set_index("variant").point
+    family = [variant.name for variant in Results(root / "reports/results").families["f_divergence"]]
+    best, second, third = sorted(family, key=lambda name: -scores[name])[:3]
+    columns = ["share", "low", "high"]
+    table.loc[table.variant == second, columns] = table.loc[table.variant == best, columns].to_numpy()
+    table.to_csv(path, index=False)
+    results = Results(root / "reports/results")
+    drawing = FIGURES["profiles"](results)
+    assert drawing is not None
+    axes = drawing.figure.axes[list(results.families).index("f_divergence")]
+    labels = [line.get_label() for line in axes.lines]
+    assert labels[:2] == [results.variants[name].title for name in (best, third)]
+    assert len(labels) == 4
+
+
+def test_variances_of_zero_stand_at_the_edge(many: Path) -> None:
+    results = Results(many / "reports/results")
+    drawing = FIGURES["variances"](results)
+    assert drawing is not None
+    panel = results.variance[results.variance.metric == "jsd_n2500"].dropna(subset="training_variance")
+    axes = drawing.figure.axes[0]
+    edges = [line for line in axes.lines if line.get_marker() == "v"]
+    assert sum(len(line.get_xdata()) for line in edges) == (panel.training_variance == 0).sum() > 0
+    assert all(height > axes.get_ylim()[0] for line in edges for height in line.get_ydata())
+    others = sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() in "osD")
+    assert others == (panel.training_variance > 0).sum()
+
+
+def test_without_the_reference_there_are_no_comparisons(few: Path) -> None:
+    assert "comparisons" not in index(few)
+    assert {"profiles", "variances"} <= set(index(few))
 
 
 def test_labels_are_spread_no_farther_than_needed() -> None:

@@ -33,6 +33,7 @@ from pipeline.metrics.registry import (
     measured,
     measured_through_training,
 )
+from pipeline.metrics.support import images_to_support, pairs_to_support
 
 BENCHMARKS = load_params(Path(__file__).parent.parent / "params.yaml").benchmarks
 NEIGHBOURS = ("precision_k3", "recall_k3", "density_k5", "coverage_k5")
@@ -98,22 +99,24 @@ def test_fid_does_not_depend_on_the_order_or_on_which_set_is_real() -> None:
     assert abs(_fid(a, a)) < 1e-6
 
 
-def _pytorch_fid(a: np.ndarray, b: np.ndarray, eps: float = 1e-6) -> float:
-    """calculate_frechet_distance of mseitzer/pytorch-fid (src/pytorch_fid/fid_score.py, version 0.3.0)."""
+def _pytorch_fid(a: np.ndarray, b: np.ndarray, offset: float = 0.0) -> float:
+    """calculate_frechet_distance of mseitzer/pytorch-fid (src/pytorch_fid/fid_score.py, version 0.3.0).
+
+    It adds 1e-6 to both diagonals where the root of the product is not finite.
+    """
     mean_a, mean_b = a.mean(0), b.mean(0)
     first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    diagonal = offset * np.eye(len(first))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a singular product
-        root = scipy.linalg.sqrtm(first @ second)
-        if not np.isfinite(root).all():
-            offset = eps * np.eye(len(first))
-            root = scipy.linalg.sqrtm((first + offset) @ (second + offset))
+        root = scipy.linalg.sqrtm((first + diagonal) @ (second + diagonal))
+    if not np.isfinite(root).all():
+        return _pytorch_fid(a, b, offset=1e-6)
     if np.iscomplexobj(root):
         assert np.allclose(np.diagonal(root).imag, 0, atol=1e-3)  # the published check
         root = root.real
-    return float(
-        (mean_a - mean_b) @ (mean_a - mean_b) + np.trace(first) + np.trace(second) - 2 * np.trace(root)
-    )
+    distance = float((mean_a - mean_b) @ (mean_a - mean_b))
+    return distance + float(np.trace(first) + np.trace(second) - 2 * np.trace(root))
 
 
 def _rank_one(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
@@ -135,12 +138,15 @@ DEGENERATE = {
 
 @pytest.mark.parametrize("case", DEGENERATE)
 def test_fid_of_degenerate_covariances_against_pytorch_fids_formula(case: str) -> None:
-    """Its root of a singular product that is not symmetric is exact to the root of rounding, 1e-8 of the
-    largest eigenvalue, for each of 16 dimensions; with its offset of 1e-6 a null direction of one matrix
-    against an eigenvalue s of the other adds sqrt(1e-6 s), at most 1e-3 sqrt(s) for each."""
+    """Its root of a product that is singular and not symmetric errs by the root of rounding: 1.5e-8 of the
+    root of the product's largest eigenvalue, for each of 16 dimensions. With its offset e = 1e-6 each null
+    direction of one matrix, against an eigenvalue s of the other, adds at most sqrt(e s) + e to the trace, so
+    FID is smaller, by at most 2 * 16 times that."""
     a, b = DEGENERATE[case](np.random.default_rng(3))
     largest = max(np.linalg.eigvalsh(np.cov(x, rowvar=False))[-1] for x in (a, b))
-    assert _fid(a, b) == pytest.approx(_pytorch_fid(a, b), rel=1e-5, abs=2 * 16 * 1e-3 * largest**0.5)
+    got = _fid(a, b)
+    assert got == pytest.approx(_pytorch_fid(a, b), rel=1e-12, abs=16 * 1.5e-8 * max(largest, 1))
+    assert -2 * 16 * ((1e-6 * largest) ** 0.5 + 1e-6) < _pytorch_fid(a, b, offset=1e-6) - got < 0
 
 
 def test_fid_of_rank_one_normals_has_a_closed_form() -> None:
@@ -279,6 +285,18 @@ def test_too_few_samples_are_refused() -> None:
         Fidelity(real).measure(real[:3], ("precision_k3",), _generator())
 
 
+@pytest.mark.parametrize("pixels", [64, 192, 300])
+def test_coinciding_images_are_counted_exactly(pixels: int) -> None:
+    """In float32 (64 and 192 pixels) and float64 alike, all pairs in float64 as the oracle: equal counts."""
+    images = torch.randint(0, 256, (700, pixels), generator=_generator()).to(torch.uint8)
+    images[650:] = images[:50]
+    distances = torch.pdist(images.double())
+    for quantile in (1e-4, 1e-3, 0.5):
+        radius = float(distances.quantile(quantile))
+        expected = pairs_to_support(float((distances <= radius).sum()), 700)
+        assert images_to_support(images, radius) == expected
+
+
 class _AsColour(Dataset):  # type: ignore[type-arg]
     """torch-fidelity takes bare uint8 tensors (3, H, W)."""
 
@@ -391,12 +409,12 @@ def test_a_judges_names_are_those_that_the_registry_lists(
     whole = {"collapsed", "missed"}
     assert set(measure(judge, images.train_images[:599], 0.5)) == {*measured(digits), *whole}
     through = measure(judge, images.train_images[:599], 0.5, final=False)
-    assert set(through) == {*measured_through_training(digits), *whole}
+    assert set(through) == set(measured_through_training(digits))
     triples = _triples(images, stacked)
     judge = StackedJudge(images, classifier, 2000, _generator())
     assert set(measure(judge, triples, 0.5)) == {*measured(stacked), *whole}
     few = measure(judge, triples[: stacked.checkpoint_samples], 0.5, final=False)
-    assert set(few) == {*measured_through_training(stacked), *whole}
+    assert set(few) == set(measured_through_training(stacked))
 
 
 def _triples(images: Images, setting: Setting) -> torch.Tensor:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from pipeline.figures.calibration import calibration
+from pipeline.figures.comparisons import comparisons, profiles, variances
 from pipeline.figures.curves import (
     generator_gradient_norms,
     many_modes_through_training,
@@ -44,10 +46,14 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "generator_gradient_norms": generator_gradient_norms,
     "intervals_ring": intervals_ring,
     "intervals_digits": intervals_digits,
+    "comparisons": comparisons,
+    "profiles": profiles,
+    "variances": variances,
     "intervals_grid": intervals_grid,
     "intervals_stacked_digits": intervals_stacked_digits,
     "distance_jsd": distance_jsd,
     "slope_map": slope_map,
+    "calibration": calibration,
     "three_panels": three_panels,
     "likelihood_spread": likelihood_spread,
     "frozen_and_total": frozen_and_total,

@@ -12,6 +12,8 @@ the same as the weights gamma * W and gamma * b.
 import hashlib
 import io
 import pickle
+import struct
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +98,7 @@ def load_backbone(name: BackboneName, settings: Settings, root: Path) -> Backbon
     except (
         # What torch.load raises for a file that is none, or that holds more than tensors.
         *(pickle.UnpicklingError, EOFError, RuntimeError, safetensors.SafetensorError),
-        *(KeyError, ValueError, TypeError, AttributeError),
+        *(KeyError, IndexError, ValueError, TypeError, AttributeError, struct.error),
     ) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"{where}: {path}: not the weights of {name} ({reason})") from None
@@ -105,7 +107,9 @@ def load_backbone(name: BackboneName, settings: Settings, root: Path) -> Backbon
 def _read_state(path: Path, content: bytes) -> State:
     if path.suffix == ".safetensors":
         return dict(safetensors.torch.load(content))
-    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of an old or unusual pickle, which loads or does not
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise ValueError("no mapping of names to tensors")
     return state

@@ -108,16 +108,17 @@ class StackedJudge:
 
     def measure(self, samples: Tensor, final: bool = True) -> dict[str, float]:
         """uint8 samples (N, 192), three digits of 64 pixels each."""
-        features, labels = self.classifier.judge(samples.reshape(len(samples) * STACKED, -1))
+        digits, labels = self.classifier.judge(samples.reshape(len(samples) * STACKED, -1))
+        features = digits.view(len(samples), -1)
         places = torch.tensor([self.classes**2, self.classes, 1])
         modes = (labels.view(-1, STACKED) * places).sum(1)
         stems = _stems(STACKED_STEMS, final)
         values = {
-            **self.fidelity.measure(features.view(len(samples), -1), _of_features(stems), _subsets()),
+            **self.fidelity.measure(features, _of_features(stems), _subsets()),
             **coverage.labels_to_coverage(modes, self.frequencies),
             # Of single digits: a number has too few samples for a spread of its own.
             "class_spread_ratio": coverage.class_spread_ratio(
-                features, labels, self.spreads, self.digit_frequencies
+                digits, labels, self.spreads, self.digit_frequencies
             ),
         }
         return {stem: values[stem] for stem in stems}

@@ -26,6 +26,7 @@ from pipeline.data.mixtures import Mixture
 
 Array = npt.NDArray[np.float64]
 
+ROWS = 250  # of a matrix of pairs held at a time
 RADIUS = 0.1  # std of a mode, within which two points of the plane count as the same
 QUANTILE = 1e-3  # of the distances between real images: below it two images count as the same
 NORMAL_975 = 1.959963984540054
@@ -116,5 +117,15 @@ def duplicate_radius(reals: Tensor) -> float:
 
 def images_to_support(images: Tensor, radius: float) -> float:
     """uint8 images (N, D) -> effective support: two coincide when their distance is at most `radius`."""
-    distances = torch.pdist(images.double())
-    return pairs_to_support(float((distances <= radius).sum()), len(images))
+    # Squared distances of bytes are integers, exact in float32 up to 2^24: 258 pixels.
+    exact = images.shape[1] * 255**2 < 2**24
+    x = images.to(torch.float32 if exact else torch.float64)
+    squares, colliding = x.square().sum(1), 0
+    for start in range(0, len(x), ROWS):
+        rows = slice(start, min(start + ROWS, len(x)))
+        distances = torch.addmm(squares[start:], x[rows], x[start:].T, alpha=-2) + squares[rows, None]
+        near = distances <= radius**2
+        block = near[:, : rows.stop - start]
+        # Of the block on the diagonal every pair is there twice, and each image with itself.
+        colliding += int(near.sum()) - (int(block.sum()) + rows.stop - start) // 2
+    return pairs_to_support(float(colliding), len(x))
