@@ -69,7 +69,7 @@ METRICS = {
 }
 FEW = ("minimax", "reverse_kl", "wgan_gp")  # the variants on benchmarks of more modes
 UNITS = {"modes": "modes", "classes": "classes", "reverse": "nats", "jsd": "nats", "kl": "nats"}
-HIGHER = ("modes", "classes", "high", "precision", "recall")
+HIGHER = ("modes", "classes", "effective", "high", "precision", "recall")
 QUANTITIES = (
     "critic_loss",
     "generator_loss",
@@ -100,7 +100,7 @@ def _rng(*key: object) -> np.random.Generator:
 def _values(metric: str, target: float, variant: str, seeds: int, quality: float) -> np.ndarray:
     """(S,) values that approach the target as quality goes to 1."""
     noise = _rng(metric, variant).random(seeds)
-    if metric.startswith(("modes", "classes")):
+    if metric.startswith(("modes", "classes", "effective")):
         return np.ceil(target * np.minimum(1, quality * (0.4 + 0.7 * noise) + 0.3 * quality))
     if metric.startswith(("high", "precision", "recall")):
         return target * (1 - (1 - quality) * (0.3 + 0.6 * noise))
