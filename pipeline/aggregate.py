@@ -38,6 +38,7 @@ from pipeline.plan import (
     EVALUATED,
     FEATURES,
     RESULTS,
+    load_evaluation,
     load_fresh_critics,
     load_run,
     load_study,
@@ -77,11 +78,12 @@ def aggregate(root: Path) -> None:
     metrics, history, gallery = _read_runs(study, root)
     reference_rows = floors.references(study, root)
     critics = fresh_critic_tables.read_fresh_critics(study, root)
+    backbones = tuple(load_evaluation(root).backbones)
 
     summary, progress, final, curves, samples = [], [], [], [], []
     for plan in plans:
         run = (plan.benchmark, plan.variant)
-        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples)
+        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples, backbones)
         progress += progress_rows(plan, metrics[run], study.settings.bootstrap_resamples)
         final += final_rows(plan, metrics[run])
         curves.append(curve_table(plan, history[run]))
@@ -107,8 +109,11 @@ def aggregate(root: Path) -> None:
     write_atomic(results / "metrics.json", json_bytes(nested_summary(summary)))
 
 
-def summary_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row]:
-    """One row per metric at the final step, over the seeds that did not diverge.
+def summary_rows(
+    plan: RunPlan, table: pd.DataFrame, resamples: int, backbones: tuple[str, ...] = ()
+) -> list[Row]:
+    """One row per metric at the final step, over the seeds that did not diverge; of images also in the
+    features of `backbones`.
 
     The collapse rate is that of the seeds whose final samples are collapsed; a diverged seed counts as not
     collapsed in its lower bound and as collapsed in its upper. A run of which every seed diverged keeps its
@@ -121,7 +126,7 @@ def summary_rows(plan: RunPlan, table: pd.DataFrame, resamples: int) -> list[Row
     point, low, _ = count_to_interval(collapsed, seeds)
     rate = (point, low, count_to_interval(collapsed + diverged, seeds).high)
     rows = []
-    for metric in measured(plan.setting):
+    for metric in measured(plan.setting, backbones):
         values = final[final["metric"] == metric]["value"].to_numpy()
         if len(values) + diverged != len(plan.seeds):
             raise UserError(
