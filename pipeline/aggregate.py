@@ -38,6 +38,7 @@ from pipeline.plan import (
     EVALUATED,
     FEATURES,
     RESULTS,
+    load_evaluation,
     load_fresh_critics,
     load_run,
     load_study,
@@ -77,13 +78,18 @@ def aggregate(root: Path) -> None:
     metrics, history, gallery, resampled = _read_runs(study, root)
     reference_rows = floors.references(study, root)
     critics = fresh_critic_tables.read_fresh_critics(study, root)
+    backbones = tuple(load_evaluation(root).backbones)
 
     trusted = {name: trust.ranges(benchmark.setting, root) for name, benchmark in study.benchmarks.items()}
     summary, progress, final, curves, samples = [], [], [], [], []
     for plan in plans:
         run = (plan.benchmark, plan.variant)
+<<<<<<< HEAD
         known = trusted[plan.benchmark]
         summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples, known)
+=======
+        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples, backbones)
+>>>>>>> 62362b9cf8b9653f151a0d61fdf9503daaa218a0
         progress += progress_rows(plan, metrics[run], study.settings.bootstrap_resamples)
         final += final_rows(plan, metrics[run])
         curves.append(curve_table(plan, history[run]))
@@ -110,6 +116,7 @@ def aggregate(root: Path) -> None:
     write_atomic(results / "metrics.json", json_bytes(nested_summary(summary)))
 
 
+<<<<<<< HEAD
 def _write_comparisons(
     study: StudyPlan,
     plans: list[RunPlan],
@@ -139,6 +146,13 @@ def summary_rows(
     plan: RunPlan, table: pd.DataFrame, resamples: int, known: dict[str, trust.Range]
 ) -> list[Row]:
     """One row per metric at the final step, over the seeds that did not diverge.
+=======
+def summary_rows(
+    plan: RunPlan, table: pd.DataFrame, resamples: int, backbones: tuple[str, ...] = ()
+) -> list[Row]:
+    """One row per metric at the final step, over the seeds that did not diverge; of images also in the
+    features of `backbones`.
+>>>>>>> 62362b9cf8b9653f151a0d61fdf9503daaa218a0
 
     The collapse rate is that of the seeds whose final samples are collapsed; a diverged seed counts as not
     collapsed in its lower bound and as collapsed in its upper. A run of which every seed diverged keeps its
@@ -152,7 +166,7 @@ def summary_rows(
     point, low, _ = count_to_interval(collapsed, seeds)
     rate = (point, low, count_to_interval(collapsed + diverged, seeds).high)
     rows = []
-    for metric in measured(plan.setting):
+    for metric in measured(plan.setting, backbones):
         values = final[final["metric"] == metric]["value"].to_numpy()
         if len(values) + diverged != len(plan.seeds):
             raise UserError(
