@@ -84,12 +84,8 @@ def aggregate(root: Path) -> None:
     summary, progress, final, curves, samples = [], [], [], [], []
     for plan in plans:
         run = (plan.benchmark, plan.variant)
-<<<<<<< HEAD
         known = trusted[plan.benchmark]
-        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples, known)
-=======
-        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples, backbones)
->>>>>>> 62362b9cf8b9653f151a0d61fdf9503daaa218a0
+        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples, known, backbones)
         progress += progress_rows(plan, metrics[run], study.settings.bootstrap_resamples)
         final += final_rows(plan, metrics[run])
         curves.append(curve_table(plan, history[run]))
@@ -116,7 +112,6 @@ def aggregate(root: Path) -> None:
     write_atomic(results / "metrics.json", json_bytes(nested_summary(summary)))
 
 
-<<<<<<< HEAD
 def _write_comparisons(
     study: StudyPlan,
     plans: list[RunPlan],
@@ -143,16 +138,14 @@ def _write_comparisons(
 
 
 def summary_rows(
-    plan: RunPlan, table: pd.DataFrame, resamples: int, known: dict[str, trust.Range]
-) -> list[Row]:
-    """One row per metric at the final step, over the seeds that did not diverge.
-=======
-def summary_rows(
-    plan: RunPlan, table: pd.DataFrame, resamples: int, backbones: tuple[str, ...] = ()
+    plan: RunPlan,
+    table: pd.DataFrame,
+    resamples: int,
+    known: dict[str, trust.Range],
+    backbones: tuple[str, ...] = (),
 ) -> list[Row]:
     """One row per metric at the final step, over the seeds that did not diverge; of images also in the
     features of `backbones`.
->>>>>>> 62362b9cf8b9653f151a0d61fdf9503daaa218a0
 
     The collapse rate is that of the seeds whose final samples are collapsed; a diverged seed counts as not
     collapsed in its lower bound and as collapsed in its upper. A run of which every seed diverged keeps its
