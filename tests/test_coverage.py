@@ -8,7 +8,7 @@ import torch
 
 from pipeline.config import DigitsData, GridData, RingData
 from pipeline.data.fetch import digits
-from pipeline.data.mixtures import grid, ring
+from pipeline.data.mixtures import Mixture, grid, ring
 from pipeline.metrics import coverage, support
 
 RING = ring(RingData(kind="ring", modes=8, radius=1.0, std=0.01))
@@ -41,7 +41,7 @@ def test_coverage_of_labels_placed_by_hand() -> None:
 
 
 @pytest.mark.parametrize("mixture", [RING, GRID], ids=["ring", "grid"])
-def test_k_equal_modes_overlap_in_k_of_all_and_are_k_effective(mixture: coverage.Mixture) -> None:
+def test_k_equal_modes_overlap_in_k_of_all_and_are_k_effective(mixture: Mixture) -> None:
     for k in (1, 3, mixture.modes):
         got = coverage.samples_to_coverage(mixture.means[:k].repeat(400, 1), mixture)
         assert got["mode_overlap"] == pytest.approx(k / mixture.modes, abs=1e-12)
@@ -92,7 +92,7 @@ def test_the_interval_of_multinomials_covers_their_support(classes: int, concent
 
 
 @pytest.mark.parametrize("mixture", [RING, GRID], ids=["ring", "grid"])
-def test_support_of_a_perfect_sampler_is_its_closed_form(mixture: coverage.Mixture) -> None:
+def test_support_of_a_perfect_sampler_is_its_closed_form(mixture: Mixture) -> None:
     """Over 5 sets of 10,000 points 25,000 to 78,000 pairs coincide: 2 % is more than 3 standard errors."""
     radius = support.RADIUS * mixture.std
     rates = [
@@ -165,7 +165,7 @@ def test_few_strays_do_not_make_up_for_a_point() -> None:
 
 
 @pytest.mark.parametrize("mixture", [RING, GRID], ids=["ring", "grid"])
-def test_the_perfect_sampler_has_spread_and_overlap_1(mixture: coverage.Mixture) -> None:
+def test_the_perfect_sampler_has_spread_and_overlap_1(mixture: Mixture) -> None:
     got = coverage.samples_to_coverage(mixture.sample(50_000, _generator()), mixture)
     assert got["mode_spread_ratio"] == pytest.approx(1, abs=0.01)  # 2000 points of a mode: 1.6 % / sqrt(K)
     # E |c_k / N - p_k| is sqrt(2 p / (pi N)): K / 2 of them are 0.4 to 0.9 %.

@@ -12,6 +12,7 @@ from results_fixture import FEW, write_results
 
 from pipeline import movie
 from pipeline.errors import UserError
+from pipeline.figures.tables import Results
 
 STEPS = [100, 200, 300]
 
@@ -71,7 +72,7 @@ def test_equal_frames_give_equal_bytes(study: Path) -> None:
 
 def test_a_point_is_drawn_at_its_place_in_its_familys_colour(study: Path) -> None:
     """One point of minimax on a mode of the ring, (0, 1), and nothing else."""
-    results = movie.Results(study / "reports/results")
+    results = Results(study / "reports/results")
     variant = results.variants["minimax"]
     course = movie.Course(variant, [1], np.array([[[0.0, 1.0]]]), None)
     (picture,) = movie.draw([course], results.data("ring"), "Ring")
@@ -86,7 +87,7 @@ def test_a_point_is_drawn_at_its_place_in_its_familys_colour(study: Path) -> Non
 
 
 def test_a_digit_is_shown_dark_on_light(study: Path) -> None:
-    results = movie.Results(study / "reports/results")
+    results = Results(study / "reports/results")
     image = np.zeros((1, 9, 64))
     image[0, 0, :8] = 255  # the first row of the first digit
     course = movie.Course(results.variants["minimax"], [1], image, None)
@@ -105,7 +106,7 @@ def test_a_digit_is_shown_dark_on_light(study: Path) -> None:
 
 
 def test_what_comes_after_divergence_is_not_shown(study: Path) -> None:
-    results = movie.Results(study / "reports/results")
+    results = Results(study / "reports/results")
     variant = results.variants["wgan_clip"]
     points = np.full((2, 50, 2), [0.0, 1.0])
     course = movie.Course(variant, [100, 200], points, 150)
@@ -116,7 +117,7 @@ def test_what_comes_after_divergence_is_not_shown(study: Path) -> None:
 
 
 def test_only_the_variants_that_trained_are_in_it(study: Path) -> None:
-    results = movie.Results(study / "reports/results")
+    results = Results(study / "reports/results")
     assert {variant.name for variant in results.trained_on("grid")} == set(FEW)
     assert list(results.benchmarks) == ["ring", "digits"]
     assert list(results.more_modes) == ["grid", "stacked_digits"]
