@@ -142,6 +142,30 @@ def fresh_critics(benchmark: BenchmarkName) -> None:
 
 
 @app.command()
+def calibrate(
+    name: Annotated[str, typer.Argument(help="an estimator")],
+) -> None:
+    """Try an estimator on pairs of known laws: bias, spread, and what it can tell from zero."""
+    from pipeline.calibration import calibrate as run
+    from pipeline.provenance import record_stage
+
+    _one_thread()
+    with record_stage(f"calibrate@{name}", ROOT):
+        run(name, ROOT)
+
+
+@app.command("critic_estimates")
+def critic_estimates() -> None:
+    """What trained critics tell of known densities, and the error of a sample average."""
+    from pipeline.calibration.critic_estimates import critic_estimates as run
+    from pipeline.provenance import record_stage
+
+    _one_thread()
+    with record_stage("critic_estimates", ROOT):
+        run(ROOT)
+
+
+@app.command()
 def aggregate() -> None:
     """Collect all runs into reports/results, with intervals over seeds."""
     from pipeline.aggregate import aggregate as run

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import fresh_critic_tables
+from pipeline import comparison_tables, fresh_critic_tables, resampling, trust
 from pipeline.catalogue_tables import (
     OBJECTIVE_COLUMNS,
     SLOPE_COLUMNS,
@@ -60,7 +60,7 @@ from pipeline.tables import write_csv
 
 SUMMARY_COLUMNS = [
     *("benchmark", "variant", "metric", "statistic", "point", "low", "high", "median", "seeds", "diverged"),
-    *("collapse_rate", "collapse_low", "collapse_high"),
+    *("collapse_rate", "collapse_low", "collapse_high", "mark"),
 ]
 SEED_DIGITS = 5
 DIGITS = 6
@@ -75,15 +75,17 @@ def aggregate(root: Path) -> None:
     study = load_study(root)
     remove_unlisted(study, root)
     plans = [load_run(benchmark, variant, root) for benchmark, variant in study.runs]
-    metrics, history, gallery = _read_runs(study, root)
+    metrics, history, gallery, resampled = _read_runs(study, root)
     reference_rows = floors.references(study, root)
     critics = fresh_critic_tables.read_fresh_critics(study, root)
     backbones = tuple(load_evaluation(root).backbones)
 
+    trusted = {name: trust.ranges(benchmark.setting, root) for name, benchmark in study.benchmarks.items()}
     summary, progress, final, curves, samples = [], [], [], [], []
     for plan in plans:
         run = (plan.benchmark, plan.variant)
-        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples, backbones)
+        known = trusted[plan.benchmark]
+        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples, known, backbones)
         progress += progress_rows(plan, metrics[run], study.settings.bootstrap_resamples)
         final += final_rows(plan, metrics[run])
         curves.append(curve_table(plan, history[run]))
@@ -93,6 +95,7 @@ def aggregate(root: Path) -> None:
     results = root / RESULTS
     write_csv(final, METRIC_COLUMNS, results / "metrics.csv", SEED_DIGITS)
     write_csv(summary, SUMMARY_COLUMNS, results / "summary.csv", DIGITS)
+    _write_comparisons(study, plans, metrics, resampled, reference_rows, results)
     write_progress(progress, results / "progress.csv")
     write_curves(curves, results / "history.csv")
     columns = list(floors.COLUMNS)
@@ -109,15 +112,44 @@ def aggregate(root: Path) -> None:
     write_atomic(results / "metrics.json", json_bytes(nested_summary(summary)))
 
 
+def _write_comparisons(
+    study: StudyPlan,
+    plans: list[RunPlan],
+    metrics: comparison_tables.Runs,
+    resampled: comparison_tables.Runs,
+    references: list[dict[str, Any]],
+    results: Path,
+) -> None:
+    """comparisons.csv, scores.csv, profiles.csv and variance.csv."""
+    perfect = {(row["benchmark"], row["metric"]): row["value"] for row in references}
+    scores = comparison_tables.variant_scores(plans, metrics, perfect, study.of_every_variant)
+    resamples = study.settings.bootstrap_resamples
+    for name, columns, rows in (
+        (
+            "comparisons",
+            comparison_tables.COMPARISON_COLUMNS,
+            comparison_tables.comparison_rows(plans, metrics),
+        ),
+        ("scores", comparison_tables.SCORE_COLUMNS, comparison_tables.score_rows(scores, resamples)),
+        ("profiles", comparison_tables.PROFILE_COLUMNS, comparison_tables.profile_rows(scores)),
+        ("variance", comparison_tables.VARIANCE_COLUMNS, comparison_tables.variance_rows(plans, resampled)),
+    ):
+        write_csv(rows, columns, results / f"{name}.csv", comparison_tables.DIGITS)
+
+
 def summary_rows(
-    plan: RunPlan, table: pd.DataFrame, resamples: int, backbones: tuple[str, ...] = ()
+    plan: RunPlan,
+    table: pd.DataFrame,
+    resamples: int,
+    known: dict[str, trust.Range],
+    backbones: tuple[str, ...] = (),
 ) -> list[Row]:
-    """One row per metric at the final step, over the seeds that did not diverge; of images also in the
-    features of `backbones`.
+    """One row per metric at the final step, over the seeds that did not diverge.
 
     The collapse rate is that of the seeds whose final samples are collapsed; a diverged seed counts as not
     collapsed in its lower bound and as collapsed in its upper. A run of which every seed diverged keeps its
-    rows: NaN, from 0 seeds.
+    rows: NaN, from 0 seeds. `mark` says of the point of a divergence whether it is in the estimator's `known`
+    range (pipeline/trust.py).
     """
     final = table[table["step"] == plan.generator_updates]
     diverged = int((table[table["metric"] == "diverged"]["value"] == 1).sum())
@@ -137,7 +169,8 @@ def summary_rows(
         interval = _interval(plan, metric, plan.generator_updates, values, resamples)
         median = float(np.median(values)) if len(values) else math.nan
         counts = (len(values), diverged)
-        rows.append((plan.benchmark, plan.variant, metric, "iqm", *interval, median, *counts, *rate))
+        mark = trust.mark(split_name(metric)[0], interval.point, known)
+        rows.append((plan.benchmark, plan.variant, metric, "iqm", *interval, median, *counts, *rate, mark))
     return rows
 
 
@@ -234,20 +267,23 @@ def _read_runs(
     dict[tuple[str, str], pd.DataFrame],
     dict[tuple[str, str], pd.DataFrame],
     dict[tuple[str, str], list[Row]],
+    dict[tuple[str, str], pd.DataFrame],
 ]:
-    """metrics.csv, history.csv and gallery.parquet of every run of the study."""
-    metrics, history, gallery = {}, {}, {}
+    """metrics.csv, history.csv, gallery.parquet and resampled.csv of every run of the study."""
+    metrics, history, gallery, resampled = {}, {}, {}, {}
     for benchmark, variant in study.runs:
         folder = run_path(root, EVALUATED, benchmark, variant)
         again = f"run the stage evaluate@{benchmark}-{variant}"
         metrics[benchmark, variant] = _read_csv(folder / "metrics.csv", METRIC_COLUMNS, again)
         history[benchmark, variant] = _read_csv(folder / "history.csv", HISTORY_COLUMNS, again)
         gallery[benchmark, variant] = _read_gallery(folder / "gallery.parquet", again)
-    return metrics, history, gallery
+        resampled[benchmark, variant] = _read_csv(folder / "resampled.csv", resampling.COLUMNS, again)
+    return metrics, history, gallery, resampled
 
 
 def _read_csv(path: Path, columns: list[str], again: str) -> pd.DataFrame:
-    kinds = dict.fromkeys(columns, "str") | {"seed": "int64", "step": "int64", "value": "float64"}
+    numbers = {"seed": "int64", "step": "int64", "resample": "int64", "value": "float64"}
+    kinds = {column: numbers.get(column, "str") for column in columns}
     try:
         table = pd.read_csv(path, dtype=kinds)
     except OSError as error:

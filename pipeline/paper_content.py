@@ -11,10 +11,12 @@ import pandas as pd
 
 from pipeline.citations import citation_keys, read_references
 from pipeline.errors import UserError
+from pipeline.figures.curves import COUNTED
 from pipeline.figures.style import LOOKS
 from pipeline.figures.tables import FAMILIES, RESULTS, Results, to_records
 from pipeline.figures.tables import FOLDER as FIGURES
 from pipeline.figures.vanishing import AT_DISTANCE, GROUPS, group_of
+from pipeline.paper_measurement import collect_measurement
 from pipeline.paper_theory import collect_theory
 from pipeline.ranks import rank_correlation
 
@@ -33,13 +35,17 @@ def collect(root: Path) -> dict[str, Any]:
         "collapsed": results.study["metrics"]["collapsed"]["description"],
         "missed": results.study["metrics"]["missed"]["description"],
         "benchmarks": [_benchmark(results, name) for name in results.benchmarks],
+        "more_modes": [_benchmark(results, name) for name in results.more_modes],
         "variants": _variants(results),
         "default_recipe": _default_recipe(results),
         "families": [{"name": name, "title": FAMILIES[name]} for name in results.families],
         "objectives": _objectives(results, root),
         "theory": collect_theory(results),
+        "measurement": collect_measurement(results),
         "vanishing": _vanishing(results),
-        "through_training": {name: _through_training(results, name) for name in results.benchmarks},
+        "through_training": {
+            name: _through_training(results, name) for name in (*results.benchmarks, *results.more_modes)
+        },
         "features": results.study.get("features", {}),
         "summary": _nested(results.summary, ["benchmark", "variant", "metric"]),
         "references": _references(results),
@@ -67,7 +73,7 @@ def _missed(results: Results, benchmark: str) -> dict[str, int]:
     rows = rows[(rows.benchmark == benchmark) & (rows.metric == "missed")]
     last = rows[rows.step == results.study["settings"]["generator_updates"][benchmark]]
     counts = {name: int(group.value.sum()) for name, group in last.groupby("variant")}
-    return {name: counts.get(name, 0) for name in results.variants}
+    return {variant.name: counts.get(variant.name, 0) for variant in results.trained_on(benchmark)}
 
 
 def _variants(results: Results) -> list[dict[str, Any]]:
@@ -117,11 +123,10 @@ def _through_training(results: Results, benchmark: str) -> dict[str, Any]:
     fell: the final interval lies below that of an earlier checkpoint; gradient_vanished, gradient_infinite:
     by the median over seeds; vanished_below: the threshold.
     """
-    measured = results.measured(benchmark)
-    coverage = next((metric for metric in measured if metric.stem.endswith("_covered")), measured[0])
+    stem, _ = COUNTED[results.data(benchmark)["kind"]]
     last = results.study["settings"]["generator_updates"][benchmark]
     rows = results.progress
-    shown = results.metric_through_training(benchmark, coverage.stem)
+    shown = results.metric_through_training(benchmark, stem)
     rows = rows[(rows.benchmark == benchmark) & (rows.metric == shown)]
     fell = []
     for name, course in rows.groupby("variant"):

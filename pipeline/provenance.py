@@ -24,6 +24,7 @@ PROVENANCE = Path("reports/results/provenance.json")
 METRICS = Path("reports/results/metrics.csv")
 STUDY = Path("plan/study.json")
 TIMINGS = Path(".work/timings")
+CALIBRATION = Path(".work/calibration")
 # fmt: off
 PACKAGES = (
     "dvc", "matplotlib", "mlflow", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn", "scipy",
@@ -123,8 +124,14 @@ def _describe(root: Path, old: dict[str, Any], timings: list[dict[str, Any]]) ->
         "hardware": newest["hardware"] if newest else old.get("hardware") or hardware(),
         "stages": stages,
         "total_seconds": round(sum(stages.values()), 1),
+        "seconds_of_an_estimate": _seconds_of_an_estimate(root) or old.get("seconds_of_an_estimate", {}),
         "results_sha256": _sha256(root / METRICS),
     }
+
+
+def _seconds_of_an_estimate(root: Path) -> dict[str, Any]:
+    """{estimator: {N: seconds}}, as `calibrate` left them here."""
+    return {path.stem: _read(path) for path in sorted((root / CALIBRATION).glob("*.json"))}
 
 
 def _in_study(stage: str, runs: set[str]) -> bool:

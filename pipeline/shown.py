@@ -33,6 +33,7 @@ INTERVAL = (
 CURVE_KEYS = ["benchmark", "variant", "step", "seeds"]
 BAND = ("", "_q25", "_q75")  # columns of a logged quantity: its median has the quantity's own name
 CURVE_STEPS = 30
+CURVES = ("critic_loss", "generator_gradient_norm")  # of what training logged
 CURVE_DIGITS = 4
 GALLERY_SEEDS = 3  # the first ones, never chosen by their result
 GALLERY_POINTS, GALLERY_IMAGES = 60, 9
@@ -51,10 +52,11 @@ Row = tuple[Any, ...]
 
 
 def curve_table(plan: RunPlan, table: pd.DataFrame) -> pd.DataFrame:
-    """CURVE_KEYS, then median and quartiles of every logged quantity over the seeds still training, per step.
+    """CURVE_KEYS, then median and quartiles of the CURVES over the seeds still training, per step.
 
     At most CURVE_STEPS steps; steps are left out, not averaged.
     """
+    table = table[table["quantity"].isin(CURVES)]
     steps = np.unique(table["step"].to_numpy())
     if len(steps) > CURVE_STEPS:
         steps = steps[np.linspace(0, len(steps) - 1, CURVE_STEPS).round().astype(int)]

@@ -198,6 +198,57 @@ EXACT: dict[str, "Rows"] = {
     ],
 }
 
+# The tables of estimates from samples: three critics, of which two are of one loss and one is unlike the
+# others; two objectives, two critics and two pairs of normals, the second with an infinite variance.
+CALIBRATION: dict[str, "Rows"] = {
+    "density_ratio": [
+        {
+            "objective": name,
+            "critic": critic,
+            "pair": pair,
+            "seed": seed,
+            "log_ratio_error": 0.05 + 0.01 * seed,
+            "out_of_range": 0,
+            **{
+                column: value
+                for key in ("kl", "reverse_kl", "jensen_shannon", "squared_hellinger", "total_variation")
+                for column, value in ((key, 0.5 + 0.01 * seed), (f"{key}_exact", 0.5))
+            },
+            "value": -1.0 - 0.01 * seed,
+            "value_exact": -1.0,
+        }
+        for name, critic in (
+            *(("minimax", "minimax"), ("non_saturating", "minimax"), ("kl", "kl"), ("ls", "ls")),
+            ("power", "power"),
+        )
+        for pair in ("shift", "weights")
+        for seed in range(3)
+    ],
+    "sample_average": [
+        {
+            "objective": name,
+            "critic": critic,
+            "pair": pair,
+            "distance": 0.5,
+            "scale": scale,
+            "samples": samples,
+            "repeats": 50,
+            "expectation": -1.0,
+            "is_variance_finite": finite,
+            "deviation": 1.0 if finite else "nan",
+            "mean": -1.0 + 0.1 / math.sqrt(50 * samples),
+            "root_mean_square_error": 1.05 / math.sqrt(samples),
+            "slope": -0.49 if finite else -0.3,
+            "slope_standard_error": 0.01,
+        }
+        for name in ("minimax", "mean_square")
+        for critic in ("best", "wrong")
+        for pair, scale in (("shift", 1.0), ("wider", 1.26))
+        for finite in [int(pair == "shift" or name == "minimax")]
+        for samples in (100, 100_000)
+    ],
+}
+
 Rows = list[dict[str, Any]]
 
 
@@ -224,6 +275,7 @@ class Study:
             "non_saturating": {0.1: 0.1, 1.0: 1.0, 2.0: 2.0, 9.0: 9.0, 10.0: 10.0},
         }
         self.exact: dict[str, Rows] = copy.deepcopy(EXACT)
+        self.calibration: dict[str, Rows] = copy.deepcopy(CALIBRATION)
         # Fresh critics: the variants' objectives, and their decay at a generator that is told from data.
         self.trains = {"minimax": "minimax", "wgan_gp": "wasserstein", "non_saturating": "non_saturating"}
         self.decay = {"minimax": 3.0, "wgan_gp": 0.1, "non_saturating": -0.5}
@@ -287,6 +339,8 @@ class Study:
         )
         for name, rows in self.exact.items():
             write_csv(theory / f"{name}.csv", rows)
+        for name, rows in self.calibration.items():
+            write_csv(self.folder / "calibration" / f"{name}.csv", rows)
         self._write_fresh_critics()
         self._write_runs()
 

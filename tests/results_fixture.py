@@ -14,6 +14,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.catalogue_tables import OBJECTIVE_COLUMNS, SLOPE_COLUMNS, objective_rows, slope_rows
+from pipeline.comparison_tables import (
+    COMPARISON_COLUMNS,
+    PROFILE_COLUMNS,
+    SCORE_COLUMNS,
+    VARIANCE_COLUMNS,
+)
 from pipeline.shown import GALLERY_IMAGES, GALLERY_POINTS, GALLERY_SEEDS, write_progress, write_samples
 
 SOURCES = Path(__file__).parents[1] / "reports"
@@ -63,7 +69,7 @@ METRICS = {
 }
 FEW = ("minimax", "reverse_kl", "wgan_gp")  # the variants on benchmarks of more modes
 UNITS = {"modes": "modes", "classes": "classes", "reverse": "nats", "jsd": "nats", "kl": "nats"}
-HIGHER = ("modes", "classes", "high", "precision", "recall")
+HIGHER = ("modes", "classes", "effective", "high", "precision", "recall")
 QUANTITIES = (
     "critic_loss",
     "generator_loss",
@@ -94,7 +100,7 @@ def _rng(*key: object) -> np.random.Generator:
 def _values(metric: str, target: float, variant: str, seeds: int, quality: float) -> np.ndarray:
     """(S,) values that approach the target as quality goes to 1."""
     noise = _rng(metric, variant).random(seeds)
-    if metric.startswith(("modes", "classes")):
+    if metric.startswith(("modes", "classes", "effective")):
         return np.ceil(target * np.minimum(1, quality * (0.4 + 0.7 * noise) + 0.3 * quality))
     if metric.startswith(("high", "precision", "recall")):
         return target * (1 - (1 - quality) * (0.3 + 0.6 * noise))
@@ -217,6 +223,7 @@ def write_results(
     study = _study(variants, seeds, benchmarks, more_modes)
     (results / "study.json").write_text(json.dumps(study, indent=1, sort_keys=True))
     _write_tables(results, study, variants, seeds, lost)
+    _write_comparisons(results, study, seeds, lost)
     _write_gallery(results, variants, seeds, lost)
     for name, columns, rows in (
         ("objectives", OBJECTIVE_COLUMNS, objective_rows(study["objectives"])),
@@ -325,6 +332,77 @@ def _write_tables(
         table = pd.DataFrame(rows)
         digits = 4 if name == "history" else 6
         table.to_csv(results / f"{name}.csv", index=False, float_format=f"%.{digits}g")
+
+
+def _write_comparisons(results: Path, study: dict[str, Any], seeds: int, lost: dict[str, int]) -> None:
+    """The better half of the variants is better than the reference; of some no training variance is found."""
+    variants = list(study["variants"])
+    levels = {name: 0.02 + 0.96 * _rng("score", name).random() for name in variants}
+    used = dict.fromkeys(benchmark for benchmark, _ in study["runs"])
+    tasks = [
+        (name, m) for name in used for m in METRICS[name] if m.startswith(("jsd", "modes_o", "fid", "rec"))
+    ]
+    comparisons = [
+        {
+            "benchmark": benchmark,
+            "metric": metric,
+            "variant": name,
+            "probability": level,
+            "low": max(0, level - 0.2),
+            "high": min(1, level + 0.2),
+            "p": 0.5 if abs(level - 0.5) < 0.3 else 1e-4,
+            "p_holm": 1.0 if abs(level - 0.5) < 0.3 else 3e-3,
+            "seeds": seeds,
+            "reference_seeds": seeds,
+            "diverged": lost.get(name, 0),
+        }
+        for benchmark, metric in tasks
+        for name, level in levels.items()
+        if name != "non_saturating" and "non_saturating" in levels
+    ]
+    scores = [
+        {
+            "variant": name,
+            "statistic": "iqm",
+            "point": level,
+            "low": 0.9 * level,
+            "high": min(1, 1.1 * level),
+            "benchmarks": len(used),
+            "scores": seeds * len(tasks),
+        }
+        for name, level in levels.items()
+    ]
+    grid = np.arange(1, 21) / 20
+    profiles = [
+        {"variant": name, "score": tau, "share": share, "low": 0.8 * share, "high": min(1, 1.2 * share)}
+        for name, level in levels.items()
+        for tau, share in zip(grid, np.clip(1.5 - grid / level, 0, 1), strict=True)
+    ]
+    variance = [
+        {
+            "benchmark": benchmark,
+            "variant": name,
+            "metric": metric,
+            "seeds": seeds - lost.get(name, 0),
+            "resamples": 4,
+            "training_variance": max(0, level - 0.1) if lost.get(name, 0) < seeds else np.nan,
+            "evaluation_variance": level / 20 if lost.get(name, 0) < seeds else np.nan,
+            "training_share": 0.95,
+            "low": 0.8,
+            "high": 0.99,
+            "standard_error": np.sqrt(level / 20),
+        }
+        for benchmark, metric in tasks
+        for name, level in levels.items()
+    ]
+    for file, rows, columns in (
+        ("comparisons", comparisons, COMPARISON_COLUMNS),
+        ("scores", scores, SCORE_COLUMNS),
+        ("profiles", profiles, PROFILE_COLUMNS),
+        ("variance", variance, VARIANCE_COLUMNS),
+    ):
+        table = pd.DataFrame(rows, columns=columns)
+        table.to_csv(results / f"{file}.csv", index=False, float_format="%.4g", na_rep="nan")
 
 
 def _write_gallery(

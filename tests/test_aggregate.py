@@ -33,7 +33,6 @@ from pipeline.plan import load_run, load_study, remove_unlisted
 from pipeline.resampling import fresh_samples
 from pipeline.resolve import write_plan
 from pipeline.run_reading import load_final_generators
-from pipeline.statistics import count_to_interval, interquartile_mean, mean_to_interval, seeds_to_interval
 from pipeline.tables import write_csv
 
 PROJECT = Path(__file__).parents[1]
@@ -41,6 +40,7 @@ PERFECT, COLLAPSED, DIVERGED = "non_saturating", "minimax", "wgan_clip"
 RESULTS = Path("reports/results")
 FILES = (
     *("metrics.csv", "summary.csv", "progress.csv", "history.csv", "references.csv"),
+    *("comparisons.csv", "scores.csv", "profiles.csv", "variance.csv"),
     *("objectives.csv", "slopes.csv", "fresh_critics.csv", "fresh_critics_course.csv"),
     *("gallery.parquet", "study.json", "metrics.json"),
 )
@@ -164,48 +164,6 @@ def _summary(root: Path, benchmark: str, variant: str, metric: str) -> dict[str,
     chosen = (table.benchmark == benchmark) & (table.variant == variant) & (table.metric == metric)
     (row,) = table[chosen].to_dict("records")
     return row
-
-
-# Statistics
-
-
-def test_interquartile_mean_is_scipys_trimmed_mean() -> None:
-    rng = np.random.default_rng(0)
-    for n in range(1, 25):
-        values = rng.normal(size=(3, n))
-        expected = scipy.stats.trim_mean(values, 0.25, axis=1)
-        # Summation order only.
-        assert interquartile_mean(values) == pytest.approx(expected, rel=1e-12, abs=1e-14)
-
-
-def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """Normal data, 10 seeds, 300 studies. The percentile interval of 10 values is known to be short: near
-    0.90 instead of 0.95. Outside 0.84..0.97 something is wrong (3 binomial standard errors around 0.90)."""
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(300):
-        interval = seeds_to_interval(rng.normal(size=10), 300, rng)
-        assert interval.low <= interval.point <= interval.high
-        hits += interval.low <= 0 <= interval.high
-    assert 0.84 < hits / 300 < 0.97
-
-
-def test_degenerate_seeds_have_honest_intervals() -> None:
-    rng = np.random.default_rng(0)
-    assert seeds_to_interval(np.full(10, 8.0), 100, rng) == (8, 8, 8)
-    one = seeds_to_interval(np.array([2.0]), 100, rng)
-    assert one.point == 2
-    assert math.isnan(one.low)
-    assert all(math.isnan(value) for value in seeds_to_interval(np.array([]), 100, rng))
-
-
-def test_rates_have_clopper_pearson_intervals() -> None:
-    """0 of n: high = 1 - 0.025^(1/n); k of n: quantiles of beta distributions."""
-    assert count_to_interval(0, 10)[:2] == (0, 0)
-    assert count_to_interval(0, 10).high == pytest.approx(1 - 0.025**0.1, rel=1e-6)
-    assert count_to_interval(10, 10) == pytest.approx((1, 0.025**0.1, 1), rel=1e-6)
-    expected = (0.3, scipy.stats.beta.ppf(0.025, 3, 8), scipy.stats.beta.ppf(0.975, 4, 7))
-    assert count_to_interval(3, 10) == pytest.approx(expected, rel=1e-6)
 
 
 # Evaluation
@@ -399,6 +357,51 @@ def test_frames_are_the_first_seeds_first_samples(built: Path) -> None:
         assert frames["diverged"].tolist() == [lost]
 
 
+def test_variants_are_compared_with_the_non_saturating_one(built: Path) -> None:
+    table = _table(built, "comparisons")
+    assert set(table.variant) == {COLLAPSED, DIVERGED}
+    assert {split_name(name).stem for name in table.metric} == {"jsd", "modes_occupied", "fid", "recall_k3"}
+    # One mode or class only, or no samples at all: no seed of either is better than any of 4.
+    assert (table.probability == 0).all()
+    # 2 of the 70 ways to deal 8 values, and two tests per metric.
+    assert table.p.to_numpy() == pytest.approx(2 / 70, rel=1e-3)  # four digits
+    assert table.p_holm.to_numpy() == pytest.approx(4 / 70, rel=1e-3)
+    lost = table[table.benchmark == "ring"].set_index("variant").diverged
+    assert lost.groupby("variant").first().to_dict() == {COLLAPSED: 1, DIVERGED: 4}
+
+
+def test_profiles_hold_all_seeds_of_every_variant(built: Path) -> None:
+    """A perfect sampler passes everywhere but near 1, a collapsed one nowhere."""
+    table = _table(built, "profiles").set_index(["variant", "score"])
+    assert table.loc[(PERFECT, 0.9), "share"] > 0.9
+    assert table.loc[(DIVERGED, 0.05), "share"] == 0
+    assert table.loc[(COLLAPSED, 0.5), "share"] < 0.5
+    scores = _table(built, "scores").set_index("variant")
+    assert list(scores.scores) == [16, 16, 16]
+    assert scores.loc[PERFECT, "point"] > 0.9
+    assert scores.loc[DIVERGED, "point"] == 0
+
+
+def test_training_variance_is_told_from_evaluation_variance(built: Path) -> None:
+    """Of the resampled values of every run: evaluation variance is the mean over seeds, and seeds that
+    diverged have none."""
+    table = _table(built, "variance").set_index(["benchmark", "variant", "metric"])
+    assert len(table) == 2 * 3 * 3
+    for (benchmark, variant, metric), row in table.iterrows():
+        rows = pd.read_csv(built / "evaluated" / benchmark / variant / "resampled.csv")
+        seeds = [one.value.to_numpy() for _, one in rows[rows.metric == metric].groupby("seed")]
+        assert row.seeds == {PERFECT: 4, COLLAPSED: 3, DIVERGED: 0}[variant]
+        if not seeds:
+            assert math.isnan(row.training_variance)
+            assert math.isnan(row.training_share)
+            continue
+        evaluation = np.mean([np.var(values, ddof=1) for values in seeds])
+        training = np.var([values.mean() for values in seeds], ddof=1) - evaluation / 2
+        # Four digits; what is left of metrics that do not vary at all is rounding.
+        assert row.evaluation_variance == pytest.approx(evaluation, rel=1e-3, abs=1e-20)
+        assert row.training_variance == pytest.approx(max(0, training), rel=1e-2, abs=1e-15)
+
+
 def test_history_bands_count_the_seeds_still_training(built: Path) -> None:
     table = _table(built, "history")
     bands = table[(table.benchmark == "ring") & (table.variant == COLLAPSED)].set_index("step")
@@ -518,7 +521,7 @@ def test_a_run_that_is_not_evaluated_stops_aggregation_with_its_name(copy: Path)
         aggregate(copy)
 
 
-@pytest.mark.parametrize("name", ["metrics.csv", "history.csv", "gallery.parquet"])
+@pytest.mark.parametrize("name", ["metrics.csv", "history.csv", "gallery.parquet", "resampled.csv"])
 def test_a_corrupt_table_stops_aggregation_with_its_name(copy: Path, name: str) -> None:
     path = copy / "evaluated" / "ring" / PERFECT / name
     path.write_bytes(b"benchmark,variant\nx,\x00y\n" + path.read_bytes()[40:])
@@ -577,13 +580,3 @@ def test_fresh_critics_that_are_missing_or_corrupt_are_named(copy: Path) -> None
     path.unlink()
     with pytest.raises(UserError, match=r"cannot be read .*run the stage fresh_critics@digits"):
         aggregate(copy)
-
-
-def test_mean_to_interval_is_scipys_t_interval() -> None:
-    values = np.random.default_rng(3).normal(size=7)
-    found = mean_to_interval(values, 0.9)
-    expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.9)
-    assert found == pytest.approx((values.mean(), expected.low, expected.high), rel=1e-12)
-    assert mean_to_interval(values[:1])[0] == values[0]
-    assert np.isnan(mean_to_interval(values[:1])[1:]).all()
-    assert np.isnan(mean_to_interval(values[:0])).all()

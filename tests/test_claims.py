@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from claims_fixture import EXACT, LOG_TWO, SOURCE, VARIANTS, Study, evidence, study, write_csv
+from claims_fixture import CALIBRATION, EXACT, LOG_TWO, SOURCE, VARIANTS, Study, evidence, study, write_csv
 from scipy import stats
 
 from pipeline import claims
@@ -23,7 +23,8 @@ __all__ = ["study"]  # the fixture
 def test_a_study_in_which_everything_holds(study: Study) -> None:
     records = study.verdicts()
     assert list(records) == [
-        *("D1", "D2", "D3", "D4", "V1", "V2", "V3a", "V3b", "V4", "V5", "G1", "G2", "G3", "L1", "L2", "L3"),
+        *("D1", "D2", "D3", "D4", "D5", "D6", "V1", "V2", "V3a", "V3b", "V4", "V5"),
+        *("G1", "G2", "G3", "L1", "L2", "L3"),
         *("W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8a", "W8b", "W9", "W10", "C1a", "C1b", "C1c"),
         *("C1d", "C3"),
     ]
@@ -266,6 +267,7 @@ def test_clopper_pearson_is_scipys(k: int, n: int) -> None:
     [
         *("metrics.csv", "summary.csv", "study.json", "theory/uniforms.csv", "theory/function_space.csv"),
         *("theory/distance.csv", *(f"theory/{table}.csv" for table in EXACT)),
+        *(f"calibration/{table}.csv" for table in CALIBRATION),
     ],
 )
 def test_a_missing_table_is_named_and_nothing_is_written(study: Study, name: str) -> None:
@@ -321,11 +323,11 @@ def rename(claim: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda all_: rename(all_[4], "W8c"), r"unknown claim 'W8c'; did you mean 'W8"),
-        (lambda all_: all_.pop(4), r"claim 'V1' is missing"),
+        (lambda all_: rename(all_[6], "W8c"), r"unknown claim 'W8c'; did you mean 'W8"),
+        (lambda all_: all_.pop(6), r"claim 'V1' is missing"),
         (lambda all_: all_.append(all_[2]), r"D3: stands twice"),
         (
-            lambda all_: all_[5]["criterion"]["thresholds"].clear(),
+            lambda all_: all_[7]["criterion"]["thresholds"].clear(),
             r"V2: threshold 'about_distance' is missing",
         ),
         (
@@ -333,8 +335,8 @@ def rename(claim: dict[str, Any], name: str) -> None:
             r"C1d: unknown threshold 'ratee'; did you mean 'rate'",
         ),
         (
-            lambda all_: all_[5]["criterion"]["thresholds"].update(about_distance="five"),
-            r"claims.5.criterion.thresholds.about_distance: .*number",
+            lambda all_: all_[7]["criterion"]["thresholds"].update(about_distance="five"),
+            r"claims.7.criterion.thresholds.about_distance: .*number",
         ),
         (lambda all_: all_[0].update(verdict="supported"), r"claims.0.verdict: unknown key 'verdict'"),
         (lambda all_: all_[0].pop("source"), r"claims.0.source: field required"),

@@ -67,7 +67,7 @@ def test_no_coincidence_is_a_finite_estimate_with_an_open_interval() -> None:
     got = support.degrees_to_support(np.zeros(50))
     assert got.point == 1225
     assert got.high == math.inf
-    # At this support the chance of no pair among 1225 is 2.5 %; Poisson for binomial, 3.7^2 / 2450 = 0.6 % off.
+    # At this support the chance of no pair among 1225 is 2.5 %; Poisson for binomial is 0.6 % off.
     assert (1 - 1 / got.low) ** 1225 == pytest.approx(0.025, rel=1e-2)
 
 

@@ -27,6 +27,7 @@ def _setting(data: RingData | DigitsData) -> Setting:
             "generator": {"widths": [4], "activation": "relu", "output": "linear"},
             "critic": {"widths": [4], "activation": "relu"},
             "evaluation_samples": 599,
+            "checkpoint_samples": 100,
             "collapse_below": 0.5,
         }
     )

@@ -25,17 +25,26 @@ from pipeline.figures.svg import relative
 from pipeline.figures.tables import FAMILIES, Results
 from pipeline.figures.vanishing import AT_DISTANCE, grouped
 
+MORE_MODES = ("grid", "stacked_digits")
 # Which name updates and remedies, and few objectives or none.
 OF_GAMES = {"games_bilinear", "games_dirac", "games_rates"}
-# Figures of densities alone, and those that name only who differs from the others.
-OF_SOME = {"three_panels", "likelihood_spread", "frozen_and_total", "function_space", "fresh_critics_course"}
+# Figures of densities alone, and those that name only some variants or none.
+OF_SOME = {
+    "profiles",
+    "variances",
+    "three_panels",
+    "likelihood_spread",
+    "frozen_and_total",
+    "function_space",
+    "fresh_critics_course",
+}
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of all variants; its last seeds of two variants diverged."""
     root = tmp_path_factory.mktemp("drawn")
-    write_results(root, seeds=2, diverged={"wgan_clip": 1, "minimax": 2})
+    write_results(root, seeds=2, diverged={"wgan_clip": 1, "minimax": 2}, more_modes=MORE_MODES)
     write_figures(root)
     return root
 
@@ -52,7 +61,7 @@ def index(root: Path) -> dict[str, dict[str, object]]:
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """31 variants of 28 objectives; of one all seeds diverged, of one some."""
     root = tmp_path_factory.mktemp("many")
-    write_results(root, variants=MANY, diverged={"pearson_chi2": 10, "jeffrey": 4})
+    write_results(root, variants=MANY, diverged={"pearson_chi2": 10, "jeffrey": 4}, more_modes=MORE_MODES)
     write_figures(root)
     return root
 
@@ -67,6 +76,22 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_results(root, seeds=2, without=FEW)
     write_figures(root)
     return root
+
+
+def test_many_modes_are_figures_of_their_own_and_change_no_other(few: Path, tmp_path: Path) -> None:
+    """Of a study with more modes the figures of the benchmarks of every variant are the same bytes."""
+    write_results(tmp_path, seeds=2, without=FEW, more_modes=MORE_MODES)
+    write_figures(tmp_path)
+    own = {"many_modes_through_training", "intervals_grid", "intervals_stacked_digits"}
+    assert set(index(tmp_path)) == set(index(few)) | own
+    assert not own & set(index(few))
+    # The spread within modes is of both mixtures.
+    for name in set(index(few)) - {"spread_through_training"}:
+        assert svg(tmp_path, name) == svg(few, name), name
+    alt = str(index(tmp_path)["many_modes_through_training"]["alt"])
+    assert "Grid of 25 and Stacked digits, one panel for each of Minimax, WGAN-GP, with" in alt
+    caption = str(index(tmp_path)["many_modes_through_training"]["caption"])
+    assert "of the 25 modes occupied of Grid of 25 and of the 1,000 effective modes" in caption
 
 
 def test_same_tables_give_the_same_bytes(few: Path, tmp_path: Path) -> None:
@@ -118,7 +143,10 @@ def test_a_figure_that_is_no_longer_drawn_is_removed(tmp_path: Path) -> None:
 
 
 def test_a_colour_says_the_family_in_every_figure(many: Path) -> None:
-    for name in set(FIGURES) - {"digits_samples", "slope_map", "f_gan_fits"} - OF_GAMES - OF_SOME:
+    for name in {
+        *set(FIGURES) - {"digits_samples", "slope_map", "f_gan_fits"} - OF_GAMES - OF_SOME,
+        "variances",
+    }:
         text = svg(many, name).lower()
         for family, look in LOOKS.items():
             assert look.colour.lower() in text, (name, family)
@@ -224,7 +252,7 @@ def test_one_run_that_explodes_leaves_the_frame_to_the_others(many: Path, tmp_pa
     table.loc[(table.variant == "hinge") & (table.benchmark == "ring"), columns] = 1e20
     table.to_csv(path, index=False)
     courses = [curves.Course("all", table.rename(columns={"generator_gradient_norm": "middle"}))]
-    low, high = curves._limits(courses, log=True)
+    low, high = curves._limits(courses)
     calm = table[table.variant != "hinge"].generator_gradient_norm
     assert low < calm.median() < high < 1e10
 
@@ -232,7 +260,7 @@ def test_one_run_that_explodes_leaves_the_frame_to_the_others(many: Path, tmp_pa
 def test_every_variant_has_its_place_in_every_figure(many: Path) -> None:
     results = Results(many / "reports/results")
     for name in ("ring_samples", "digits_samples", "modes_through_training", "generator_gradient_norms",
-                 "intervals_ring", "intervals_digits", "vanishing_and_collapse"):  # fmt: skip
+                 "intervals_ring", "intervals_digits", "comparisons", "vanishing_and_collapse"):  # fmt: skip
         for title, _ in MANY.values():
             assert svg(many, name).count(f"<!-- {title} -->") == 1, (name, title)
     slopes = {name for name, facts in results.objectives.items() if facts["analysis"]["slope"]}
@@ -292,6 +320,62 @@ def words_of(figure: Figure) -> list[Text]:
     return [text for text in shown if text.get_text().strip()]
 
 
+def test_comparisons_that_holm_does_not_bear_out_are_hollow(many: Path) -> None:
+    results = Results(many / "reports/results")
+    drawing = FIGURES["comparisons"](results)
+    assert drawing is not None
+    score, *panels = drawing.figure.axes
+    assert len(panels) == 4
+    for axes in panels:
+        markers = [
+            line for line in axes.lines if line.get_marker() in {look.marker for look in LOOKS.values()}
+        ]
+        hollow = sum(len(line.get_xdata()) for line in markers if line.get_markerfacecolor() == "white")
+        filled = sum(len(line.get_xdata()) for line in markers) - hollow
+        rows = results.comparisons[results.comparisons.metric == results.comparisons.metric.iloc[0]]
+        assert hollow == (rows.p_holm >= 0.05).sum() > 0
+        assert filled == (rows.p_holm < 0.05).sum() > 0
+    assert all(line.get_markerfacecolor() != "white" for line in score.lines if line.get_marker() in "osD")
+
+
+def test_profiles_are_of_the_best_and_equal_ones_are_drawn_once(many: Path, tmp_path: Path) -> None:
+    root = tmp_path / "equal"
+    shutil.copytree(many / "reports/results", root / "reports/results")
+    path = root / "reports/results/profiles.csv"
+    table = pd.read_csv(path)
+    scores = Results(many / "reports/results").scores.set_index("variant").point
+    family = [variant.name for variant in Results(root / "reports/results").families["f_divergence"]]
+    best, second, third = sorted(family, key=lambda name: -scores[name])[:3]
+    columns = ["share", "low", "high"]
+    table.loc[table.variant == second, columns] = table.loc[table.variant == best, columns].to_numpy()
+    table.to_csv(path, index=False)
+    results = Results(root / "reports/results")
+    drawing = FIGURES["profiles"](results)
+    assert drawing is not None
+    axes = drawing.figure.axes[list(results.families).index("f_divergence")]
+    labels = [line.get_label() for line in axes.lines]
+    assert labels[:2] == [results.variants[name].title for name in (best, third)]
+    assert len(labels) == 4
+
+
+def test_variances_of_zero_stand_at_the_edge(many: Path) -> None:
+    results = Results(many / "reports/results")
+    drawing = FIGURES["variances"](results)
+    assert drawing is not None
+    panel = results.variance[results.variance.metric == "jsd_n2500"].dropna(subset="training_variance")
+    axes = drawing.figure.axes[0]
+    edges = [line for line in axes.lines if line.get_marker() == "v"]
+    assert sum(len(line.get_xdata()) for line in edges) == (panel.training_variance == 0).sum() > 0
+    assert all(height > axes.get_ylim()[0] for line in edges for height in line.get_ydata())
+    others = sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() in "osD")
+    assert others == (panel.training_variance > 0).sum()
+
+
+def test_without_the_reference_there_are_no_comparisons(few: Path) -> None:
+    assert "comparisons" not in index(few)
+    assert {"profiles", "variances"} <= set(index(few))
+
+
 def test_labels_are_spread_no_farther_than_needed() -> None:
     assert spread([0.1, 0.5, 0.9], 0.1) == pytest.approx([0.1, 0.5, 0.9])
     assert spread([0.5, 0.5], 0.2) == pytest.approx([0.6, 0.4])
@@ -339,8 +423,8 @@ def test_files_are_small(many: Path) -> None:
 def test_a_missing_table_and_a_missing_column_are_named(tmp_path: Path) -> None:
     write_results(tmp_path, seeds=2, without=tuple(VARIANTS)[1:], benchmarks=("ring",))
     table = tmp_path / "reports/results/progress.csv"
-    pd.read_csv(table).drop(columns="low").to_csv(table, index=False)
-    with pytest.raises(UserError, match=r"progress\.csv: column 'low' is missing"):
+    pd.read_csv(table).drop(columns="step").to_csv(table, index=False)
+    with pytest.raises(UserError, match=r"progress\.csv: column 'step' is missing"):
         write_figures(tmp_path)
     table.unlink()
     with pytest.raises(UserError, match=r"progress\.csv: no such file"):

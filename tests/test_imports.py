@@ -26,6 +26,7 @@ MAY_IMPORT = {
 # part -> the parts it must not reach, directly or through others
 MUST_NOT_REACH = {
     "metrics": {"training", "figures", "claims", "paper", "tracking", "aggregate"},
+    "calibration": {"training", "figures", "claims", "paper", "tracking", "aggregate", "evaluate"},
     "theory": {"training", "data", "metrics", "tracking"},
     "plan": {"objectives", "training", "data"},  # who reads a plan need not know how it was resolved
     "evaluate": {"training", "objectives", "tracking"},

@@ -18,11 +18,17 @@ from pipeline.errors import UserError
 from pipeline.metrics import divergences, features
 from pipeline.metrics.coverage import (
     HIGH_QUALITY_CEILING,
-    kl_divergence,
     labels_to_coverage,
     samples_to_coverage,
 )
-from pipeline.metrics.divergences import Partition, jensen_shannon, kl_from_data, kl_to_data, samples_to_jsd
+from pipeline.metrics.divergences import (
+    Partition,
+    jensen_shannon,
+    kl_divergence,
+    kl_from_data,
+    kl_to_data,
+    samples_to_jsd,
+)
 from pipeline.metrics.judges import MixtureJudge, measure
 from pipeline.metrics.registry import (
     FEATURE_STEMS,

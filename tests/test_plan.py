@@ -143,7 +143,7 @@ def test_generators_are_saved_at_shares_of_the_training(whole: tuple[Params, dic
         assert plan.saved_at == (total // 100, total // 10, total)
     smallest = params.model_copy(update={"scale": "smoke"})
     # A share of less than half an update is one update, and equal ones are saved once.
-    assert {plan.saved_at for plan in resolve(smallest, objectives)} == {(1, 6, 60), (1, 4, 40)}
+    assert {plan.saved_at for plan in resolve(smallest, objectives)} == {(1, 6, 60), (1, 4, 40), (1, 2, 20)}
 
 
 def test_fresh_critics_know_the_critics_half_of_a_recipe(

@@ -36,15 +36,17 @@ def plan_of(study):
     setting = {
         "title": "A", "data": {"kind": "ring", "modes": 1, "radius": 1, "std": 1}, "latent": 1,
         "generator": {**network, "output": "linear"}, "critic": network,
-        "evaluation_samples": 100, "collapse_below": 0.5,
+        "evaluation_samples": 100, "checkpoint_samples": 50, "collapse_below": 0.5,
     }
     scale = {
         "seeds": 1, "generator_updates": {}, "checkpoints": 2, "classifier_epochs": 1,
-        "bootstrap_resamples": 100, "floor_repeats": 2, "fresh_critic_updates": 1,
+        "bootstrap_resamples": 100, "floor_repeats": 2, "fresh_critic_updates": 1, "resamples": 2,
+        "calibration_samples": [100], "calibration_repeats": 2,
     }
     return {
         "scale": "smoke", "settings": scale,
         "benchmarks": {name: setting for name in study["benchmarks"]},
+        "of_every_variant": study["benchmarks"],
         "variants": {name: {"title": name, "objective": "o"} for name in study["variants"]},
         "runs": [[b, v] for b in study["benchmarks"] for v in study["variants"]],
     }
@@ -105,7 +107,13 @@ ENVIRONMENT = {
 
 
 def write_params(folder: Path, variants: list[str] = VARIANTS, **settings: int) -> None:
-    study = {"benchmarks": BENCHMARKS, "variants": variants}
+    none: dict[str, list[str]] = {"benchmarks": [], "variants": []}
+    study = {
+        "datasets": BENCHMARKS,
+        "benchmarks": BENCHMARKS,
+        "variants": variants,
+        "more_modes": none,
+    }
     (folder / "params.yaml").write_text(yaml.safe_dump({"study": study, "settings": settings}))
 
 

@@ -69,6 +69,7 @@ def benchmark(name: str) -> Benchmark:
         generator=GeneratorNetwork(widths=(8, 8), activation="relu", output="linear"),
         critic=CriticNetwork(widths=(8,), activation="relu"),
         evaluation_samples=100,
+        checkpoint_samples=50,
         collapse_below=0.5,
     )
 
@@ -93,6 +94,7 @@ def plan_of(name: str, variant: str, seeds: int) -> RunPlan:
         generator_updates=UPDATES,
         checkpoints=3,
         saved_at=(UPDATES,),
+        more_modes=False,
     )
 
 
@@ -151,11 +153,15 @@ def write_project(
         classifier_epochs=1,
         bootstrap_resamples=100,
         floor_repeats=2,
+        resamples=2,
+        calibration_samples=(100,),
+        calibration_repeats=2,
     )
     study = StudyPlan(
         scale="smoke",
         settings=scale,
         benchmarks={name: benchmark(name) for name in ("ring", "digits")},
+        of_every_variant=("ring", "digits"),
         variants={name: Variant(title=name, objective="minimax") for name in variants},
         runs=tuple(runs),
     )

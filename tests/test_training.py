@@ -433,7 +433,9 @@ def test_the_run_folder_is_byte_identical(tmp_path: Path) -> None:
     for name in files:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     samples = safetensors.torch.load_file(tmp_path / "a" / "samples.safetensors")
-    assert samples["samples"].shape == (2, 2, 100, 2)
+    assert samples["samples"].shape == (2, 2, 50, 2)
+    assert samples["final"].shape == (2, 100, 2)
+    assert torch.equal(samples["samples"][-1], samples["final"][:, :50])
     assert samples["steps"].tolist() == [20, 40]
     meta = json.loads((tmp_path / "a" / "meta.json").read_text())
     assert meta["seeds"] == [0, 1]

@@ -4,10 +4,10 @@ claims.yaml holds what is claimed and the criterion, in words and as thresholds,
 (`declared`). Each claim has one function, registered by id with the names of its thresholds (`judging`):
 `exact` (the game's value, distances), `function_space`, `likelihood`, `frozen` and `minimum` (a generator's
 own loss), `recipe` (likelihood-ratio construction) and `families` (the f family and beyond) judge exact
-results, the latter two beside what trained runs say; `games` judges games of two numbers, `fresh_critics`
-critics trained against saved generators, `trained` trained runs, and `coverage` those on many modes and the
-direction of the KL. `write_claims` writes claims.json there,
-a list in the order of claims.yaml::
+results, the latter two beside what trained runs say; `games` judges games of two numbers, `measurement` and
+`sample_averages` what is estimated from samples, `fresh_critics` critics trained against saved generators,
+`trained` trained runs, and `coverage` those on many modes and the direction of the KL. `write_claims` writes
+claims.json there, a list in the order of claims.yaml::
 
     {id, claim, source, test, criterion, thresholds, verdict, evidence, reading, shown_in}
 
@@ -30,8 +30,10 @@ from pipeline.claims import (
     function_space,
     games,
     likelihood,
+    measurement,
     minimum,
     recipe,
+    sample_averages,
     trained,
 )
 from pipeline.claims.declared import CLAIMS, Claim, load_claims, words
@@ -44,7 +46,7 @@ REPORTS = "reports"
 RESULTS = "reports/results"
 _MODULES = (
     *(exact, function_space, fresh_critics, games, likelihood),
-    *(recipe, frozen, minimum, families, trained, coverage),
+    *(recipe, frozen, minimum, families, measurement, sample_averages, trained, coverage),
 )
 JUDGES = {name: judge for module in _MODULES for name, judge in module.JUDGES.items()}
 

@@ -207,9 +207,10 @@ def _direction_evidence(one: Direction, tail: float) -> list[Evidence]:
     found.append(Evidence(f"collapse_rate_{COVERS}_{place}", rate, "of the seeds", *one.collapse_bounds))
     for name, seeds in one.held.items():
         values = [seed.values[protocol.counted] for seed in seeds if not seed.missed]
-        ends = (min(values), max(values)) if values else (None, None)
-        point = median(values) if values else None
-        found.append(Evidence(f"modes_{name}_{place}", point, f"of {protocol.modes}, median, range", *ends))
+        middle = median(values) if values else None
+        low, high = (min(values), max(values)) if values else (None, None)
+        unit = f"of {protocol.modes}, median, range"
+        found.append(Evidence(f"modes_{name}_{place}", middle, unit, low, high))
         lost = protocol.seeds - len(values)
         found.append(Evidence(f"lost_seeds_{name}_{place}", float(lost), "seeds"))
     return found

@@ -1,4 +1,7 @@
-"""Claims on the likelihood-ratio construction, judged from exact results: W2, W3, W4, W5."""
+"""Claims on the likelihood-ratio construction, judged from exact results: W2, W3, W4, W5.
+
+W5 shows besides what trained critics reach, which its criterion does not read.
+"""
 
 from collections.abc import Iterator
 from itertools import product
@@ -6,6 +9,7 @@ from itertools import product
 from scipy.special import ndtri
 
 from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, grade, titles
+from pipeline.claims.measurement import trained_optima, trained_reading
 from pipeline.claims.results import Results
 from pipeline.statistics import CONFIDENCE
 
@@ -181,6 +185,7 @@ def _critic_optimum(results: Results, limit: Thresholds) -> Finding:
     objectives, pairs = (len({row[key] for row in rows}) for key in ("objective", "pair"))
     excesses = zip(rows, results.numbers(table, "above_equal"), strict=True)
     above = min(excess for row, excess in excesses if row["pair"] != "equal")
+    trained = trained_optima(results)
     verdict = grade(max(gap, -above, -curvature), limit["value_gap"], limit["contradicting_gap"])
     if verdict == "supported" and above <= limit["smallest"]:
         verdict = "inconclusive"
@@ -192,10 +197,12 @@ def _critic_optimum(results: Results, limit: Thresholds) -> Finding:
             Evidence("smallest_distance_below_a_chord", curvature, "of 1 + |d|"),
             Evidence("objectives", float(objectives), "objectives"),
             Evidence("pairs", float(pairs), "pairs of densities"),
+            *trained,
         ],
         f"For {objectives} objectives and {pairs} pairs of densities the largest value of a free critic and "
         f"the integral of p d(q/p) differ by at most {gap:.1e}; for q other than p it is above that of q = p "
-        f"by {above:.2g} or more, and d is above a chord by at most {max(0.0, -curvature):.1e}.",
+        f"by {above:.2g} or more, and d is above a chord by at most {max(0.0, -curvature):.1e}. "
+        f"{trained_reading(trained)}",
     )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from pipeline.figures.calibration import calibration
+from pipeline.figures.comparisons import comparisons, profiles, variances
 from pipeline.figures.curves import (
     generator_gradient_norms,
     many_modes_through_training,
@@ -23,7 +25,12 @@ from pipeline.figures.fresh_critics import fresh_critics_course, fresh_critics_d
 from pipeline.figures.frozen import frozen_and_total
 from pipeline.figures.function_space import critic_and_game
 from pipeline.figures.games import games_bilinear, games_dirac, games_rates
-from pipeline.figures.intervals import intervals_digits, intervals_ring
+from pipeline.figures.intervals import (
+    intervals_digits,
+    intervals_grid,
+    intervals_ring,
+    intervals_stacked_digits,
+)
 from pipeline.figures.samples import digits_samples, ring_samples
 from pipeline.figures.style import RC, Drawing
 from pipeline.figures.svg import save
@@ -39,8 +46,14 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "generator_gradient_norms": generator_gradient_norms,
     "intervals_ring": intervals_ring,
     "intervals_digits": intervals_digits,
+    "comparisons": comparisons,
+    "profiles": profiles,
+    "variances": variances,
+    "intervals_grid": intervals_grid,
+    "intervals_stacked_digits": intervals_stacked_digits,
     "distance_jsd": distance_jsd,
     "slope_map": slope_map,
+    "calibration": calibration,
     "three_panels": three_panels,
     "likelihood_spread": likelihood_spread,
     "frozen_and_total": frozen_and_total,

@@ -92,8 +92,8 @@ def spread_through_training(results: Results) -> Drawing | None:
     caption = (
         "Spread of the samples within a mode over that of the data through training, median over the modes "
         "occupied, one panel per variant, by family: interquartile mean over seeds (line) with its 95 % "
-        "interval (band). A perfect sampler has 1 (dotted); below it a mode shrinks, to a point at 0; above it "
-        "samples blur, and 2.1 is the most, all of them further than 3 std from their mode's own centre. Grey: "
+        "interval (band). A perfect sampler has 1 (dotted); below it a mode shrinks, to a point at 0; above "
+        "it samples blur, and 2.1 is the most: all further than 3 std from their mode's own centre. Grey: "
         f"the middle half of the interquartile means of all variants on {courses[0].title}."
     )
     return Drawing(figure, caption, _alt(groups, plane, "the spread within modes"), ("progress.csv",))

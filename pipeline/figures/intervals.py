@@ -12,6 +12,8 @@ from pipeline.figures.tables import FAMILIES, Results, Variant
 HEADLINES = {
     "ring": ("modes_covered", "high_quality", "reverse_kl_modes", "jsd"),
     "digits": ("fid", "precision_k3", "recall_k3", "classes_covered"),
+    "grid": ("modes_occupied", "high_quality", "mode_spread_ratio", "jsd"),
+    "stacked_digits": ("classes_captured", "reverse_kl_classes", "class_spread_ratio", "fid"),
 }
 
 
@@ -25,15 +27,31 @@ def intervals_digits(results: Results) -> Drawing | None:
     return _of_kind(results, "digits")
 
 
+def intervals_grid(results: Results) -> Drawing | None:
+    """Interquartile means and intervals on the grid."""
+    return _of_kind(results, "grid")
+
+
+def intervals_stacked_digits(results: Results) -> Drawing | None:
+    """Interquartile means and intervals on stacked digits."""
+    return _of_kind(results, "stacked_digits")
+
+
 def _of_kind(results: Results, kind: str) -> Drawing | None:
-    names = [name for name in results.benchmarks if results.data(name)["kind"] == kind]
+    benchmarks = [*results.benchmarks, *results.more_modes]
+    names = [name for name in benchmarks if results.data(name)["kind"] == kind]
     return _intervals(results, names[0], HEADLINES[kind]) if names else None
 
 
 def _intervals(results: Results, benchmark: str, stems: tuple[str, ...]) -> Drawing:
     panels = [panel for stem in stems if (panel := metric_panel(results, benchmark, stem)) is not None]
     summary = results.summary[results.summary.benchmark == benchmark]
-    groups = {FAMILIES[family]: best_first(group, panels[0]) for family, group in results.families.items()}
+    trained = results.trained_on(benchmark)
+    groups = {
+        FAMILIES[family]: best_first([variant for variant in group if variant in trained], panels[0])
+        for family, group in results.families.items()
+        if any(variant in trained for variant in group)
+    }
     figure = row_chart(groups, [*panels, collapse_panel(summary)])
     return Drawing(figure, _caption(results, benchmark, panels), _alt(results, benchmark, panels), _SOURCE)
 
@@ -62,7 +80,7 @@ def _caption(results: Results, benchmark: str, panels: list[Panel]) -> str:
     # FID stays as it is.
     first = first if first[:2].isupper() else first[0].lower() + first[1:]
     return (
-        f"{results.benchmarks[benchmark]} after training, by family, in each ordered by {first}, the best "
+        f"{results.title(benchmark)} after training, by family, in each ordered by {first}, the best "
         "first. Marker: interquartile mean over the seeds that did not diverge; bar: its 95 % bootstrap "
         f"interval.{lines} Last panel: the share of seeds that collapsed, with its exact 95 % interval; "
         "seeds that missed the data are not counted as collapsed."
@@ -71,8 +89,8 @@ def _caption(results: Results, benchmark: str, panels: list[Panel]) -> str:
 
 def _alt(results: Results, benchmark: str, panels: list[Panel]) -> str:
     titles = ", ".join(panel.title for panel in panels)
-    variants = ", ".join(variant.title for variant in results.variants.values())
+    variants = ", ".join(variant.title for variant in results.trained_on(benchmark))
     return (
-        f"Dot-and-interval charts for {results.benchmarks[benchmark]}, one panel per metric ({titles}, "
+        f"Dot-and-interval charts for {results.title(benchmark)}, one panel per metric ({titles}, "
         f"collapse rate), one row for each of {variants}."
     )

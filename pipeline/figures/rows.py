@@ -1,6 +1,6 @@
 """Charts of one row per variant: a marker with its interval in each of some panels beside each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -38,6 +38,7 @@ class Panel:
     empty: str = "diverged"  # what a row without a value says
     notes: Mapping[str, str] = field(default_factory=dict)  # the same of single rows
     characters: int = TITLE_CHARACTERS  # of a line of the title
+    hollow: Collection[str] = ()  # rows whose marker is not filled
 
 
 def row_chart(groups: Mapping[str, Sequence[Variant]], panels: Sequence[Panel]) -> Figure:
@@ -80,11 +81,19 @@ def _panel(axes: Axes, panel: Panel, variants: Mapping[str, Variant], places: Ma
         names = [name for name in places if variants[name].family == family and name in panel.values]
         bars = [(*panel.values[name][1:], places[name]) for name in names]
         _segments(axes, bars, look.colour, 1.4, solid_capstyle="butt", zorder=3)
-        points = [panel.values[name][0] for name in names]
-        axes.plot(
-            points, [places[name] for name in names], look.marker, color=look.colour, ms=3.4, mew=0.4,
-            mec="white", zorder=4,
-        )  # fmt: skip
+        filled = [name for name in names if name not in panel.hollow]
+        hollow = [name for name in names if name in panel.hollow]
+        for group, inside, edge, width in (
+            (filled, look.colour, "white", 0.4),
+            (hollow, "white", look.colour, 0.8),
+        ):
+            if not group:
+                continue
+            points = [panel.values[name][0] for name in group]
+            axes.plot(
+                points, [places[name] for name in group], look.marker, ms=3.4, mfc=inside, mec=edge,
+                mew=width, zorder=4,
+            )  # fmt: skip
     for name in places:
         if name not in panel.values:
             note = panel.notes.get(name, panel.empty)

@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 
 RESULTS = "reports/results"
 FOLDER = "reports/figures"
+CALIBRATION = "calibration"  # below the results
 # Every run has rows in these, whatever became of its seeds; in the others a run whose seeds diverged may not.
 WHOLE = ("metrics.csv", "summary.csv")
 
@@ -90,6 +91,10 @@ class Results:
         return {
             name: self.study["benchmarks"][name]["title"] for name in names if name not in self.benchmarks
         }
+
+    def title(self, benchmark: str) -> str:
+        """Of any benchmark of the study."""
+        return str(self.study["benchmarks"][benchmark]["title"])
 
     def trained_on(self, benchmark: str) -> list[Variant]:
         """The variants that trained on a benchmark, by family."""
@@ -214,9 +219,52 @@ class Results:
         )
 
     @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """Each variant against the non-saturating one: probability of improvement, p by Holm."""
+        return self._table("comparisons.csv", "benchmark metric variant probability low high p p_holm seeds")
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Interquartile mean of each variant's scores over all benchmarks, seeds and metrics of interest."""
+        return self._table("scores.csv", "variant point low high benchmarks scores")
+
+    @cached_property
+    def profiles(self) -> pd.DataFrame:
+        """The share of each variant's scores that are at least `score`."""
+        return self._table("profiles.csv", "variant score share low high")
+
+    @cached_property
+    def variance(self) -> pd.DataFrame:
+        """Training and evaluation variance of each run's metrics."""
+        components = "training_variance evaluation_variance training_share low high"
+        return self._table("variance.csv", f"benchmark variant metric seeds resamples {components}")
+
+    @cached_property
     def references(self) -> pd.DataFrame:
         """Floors, ceilings and real against real."""
         return self._table("references.csv", "benchmark metric kind value low high")
+
+    @cached_property
+    def calibration_trials(self) -> pd.DataFrame:
+        """What every estimator said of every pair, against the truth."""
+        return self._calibration("", "quantity pair n repeats truth mean spread")
+
+    @cached_property
+    def calibration_limits(self) -> pd.DataFrame:
+        """Floor, critical value, smallest and largest truth: by estimator, quantity, family and n."""
+        return self._calibration("_limits", "quantity family n floor critical smallest smallest_size largest")
+
+    def _calibration(self, end: str, columns: str) -> pd.DataFrame:
+        found = sorted(path.stem for path in (self.folder / CALIBRATION).glob("*_limits.csv"))
+        names = [stem.removesuffix("_limits") for stem in found]
+        if not names:
+            raise UserError(
+                f"{self.folder / CALIBRATION}: no table of an estimator; run the stages calibrate"
+            )
+        tables = [
+            self._table(f"{CALIBRATION}/{name}{end}.csv", columns).assign(estimator=name) for name in names
+        ]
+        return pd.concat(tables, ignore_index=True)
 
     @cached_property
     def gallery(self) -> pd.DataFrame:

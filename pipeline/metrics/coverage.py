@@ -18,20 +18,13 @@ import torch
 from torch import Tensor
 
 from pipeline.data.mixtures import Mixture
+from pipeline.metrics.divergences import kl_divergence
+from pipeline.metrics.nearest import nearest_modes
 from pipeline.metrics.support import counts_to_colliding_pairs, pairs_to_support
 
 QUALITY_RADIUS = 3.0
 SHARE = 0.1
 HIGH_QUALITY_CEILING = 1 - math.exp(-(QUALITY_RADIUS**2) / 2)
-
-
-def nearest_modes(samples: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
-    """samples (N, 2) -> index of the nearest mode (N,), distance to it in std (N,) float64."""
-    # Differences, not the expanded square: |x - mu| is 1e-2 of |x|, and half of the digits would be lost.
-    points, means = samples.double(), mixture.means
-    squared = (points[:, :1] - means[:, 0]).square_().add_((points[:, 1:] - means[:, 1]).square_())
-    nearest, mode = squared.min(1)
-    return mode, nearest.sqrt() / mixture.std
 
 
 def samples_to_coverage(
@@ -86,11 +79,6 @@ def occupied(counts: Tensor, shares: Tensor) -> Tensor:
 def overlap(counts: Tensor, shares: Tensor) -> float:
     """The part of both histograms that is common: sum_k min(c_k / N, p_k) = 1 - TV, in [0, 1]."""
     return float(torch.minimum(counts.double() / counts.sum(), shares).sum())
-
-
-def kl_divergence(q: Tensor, p: Tensor) -> float:
-    """sum_i q_i log(q_i / p_i) in nats, with 0 log 0 = 0; p > 0."""
-    return max(0.0, float((torch.xlogy(q, q) - torch.xlogy(q, p)).sum()))
 
 
 def samples_to_spread_ratio(samples: Tensor, mode: Tensor, mixture: Mixture) -> float:

@@ -23,7 +23,7 @@ from scipy.special import digamma
 from torch import Tensor
 
 from pipeline.data.mixtures import Mixture
-from pipeline.metrics.coverage import nearest_modes
+from pipeline.metrics.nearest import nearest_modes
 
 Array = npt.NDArray[np.float64]
 
@@ -31,6 +31,8 @@ RINGS = 4
 SECTORS = 4
 OUTSIDE = 4.0
 NEIGHBOURS = 5
+# 5,000 points, one core: 0.08 s by tree and by all pairs in 8 dimensions, 0.31 and 0.06 s in 16.
+BRUTE_FORCE_FROM = 9
 
 
 class Partition:
@@ -70,6 +72,11 @@ class Partition:
         )
 
 
+def kl_divergence(q: Tensor, p: Tensor) -> float:
+    """sum_i q_i log(q_i / p_i) in nats, with 0 log 0 = 0; p > 0."""
+    return max(0.0, float((torch.xlogy(q, q) - torch.xlogy(q, p)).sum()))
+
+
 def jensen_shannon(p: Tensor, q: Tensor) -> float:
     """1/2 KL(p || m) + 1/2 KL(q || m), m = (p + q) / 2, of two probability vectors; in [0, log 2]."""
     log_middle = ((p + q) / 2).clamp(min=torch.finfo(p.dtype).tiny).log()
@@ -97,7 +104,7 @@ def kl_from_data(fakes: Array, reals: Array, log_p_reals: Array, k: int = NEIGHB
     Where q has no mass near a mode the estimate is finite, about d log(distance / std), while the true
     value may be infinite: read it as a lower bound there.
     """
-    distances = _kth_distances(fakes, reals, k)
+    distances = kth_distances(fakes, reals, k)
     return float(np.mean(log_p_reals - log_neighbour_density(distances, len(fakes), fakes.shape[1], k)))
 
 
@@ -106,13 +113,21 @@ def kl_to_data(fakes: Array, log_p_fakes: Array, k: int = NEIGHBOURS) -> float:
 
     The fake itself is left out of its neighbours: N - 1 samples, neighbour k + 1 of the tree.
     """
-    distances = _kth_distances(fakes, fakes, k + 1)
+    distances = kth_distances(fakes, fakes, k + 1)
     log_q = log_neighbour_density(distances, len(fakes) - 1, fakes.shape[1], k)
     return float(np.mean(log_q - log_p_fakes))
 
 
-def _kth_distances(samples: Array, queries: Array, k: int) -> Array:
-    distances, _ = cKDTree(samples).query(queries, k=[k])
+def kth_distances(samples: Array, queries: Array, k: int) -> Array:
+    """samples (N, D), queries (M, D) -> distance from each query to its k-th nearest sample (M,), k <= N."""
+    if samples.shape[1] < BRUTE_FORCE_FROM:
+        distances, _ = cKDTree(samples).query(queries, k=[k])
+    else:
+        # Here: scikit-learn takes a second to import, and no sample in the plane needs it.
+        from sklearn.neighbors import NearestNeighbors
+
+        brute = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(samples)
+        distances = brute.kneighbors(queries)[0][:, k - 1 :]
     # Coinciding float32 samples would have an infinite density: no distance below their resolution counts.
     resolution = float(np.finfo(np.float32).eps) * max(1.0, float(np.median(np.abs(samples))))
     result: Array = np.maximum(distances[:, 0], resolution)

@@ -11,6 +11,7 @@ from pipeline.config import MixtureData, Setting, StackedDigitsData
 from pipeline.data.images import load_images
 from pipeline.data.mixtures import Mixture, load_mixture
 from pipeline.metrics import coverage, divergences, support
+from pipeline.metrics.nearest import nearest_modes
 from pipeline.metrics.registry import CLASSIFIER, full_name
 from pipeline.metrics.streams import torch_generator
 from pipeline.plan import DATA, FEATURES, load_evaluation
@@ -58,7 +59,7 @@ class MixtureJudge:
 
     def measure(self, samples: Tensor, final: bool = True) -> dict[str, float]:
         """float32 samples (N, 2)."""
-        nearest = coverage.nearest_modes(samples, self.mixture)
+        nearest = nearest_modes(samples, self.mixture)
         cheap = {
             **coverage.samples_to_coverage(samples, self.mixture, nearest),
             "jsd": divergences.samples_to_jsd(samples, self.partition, nearest),

@@ -17,8 +17,9 @@ one before, halved when the slope changes sign. So a best output at 1e6 is reach
 kink, where Newton's step does not exist, by bisection. Neither omega nor its inverse nor d is used; what the
 outputs say of p/(p + q) is read off afterwards by `discriminator`.
 
-Concavity is not needed to end at the maximum: phi' + r psi' = rho(t) (r - omega^-1(t)) with rho > 0 changes
-sign once, so the gain of a cell rises up to omega(r) and falls behind it, whatever the coordinate.
+Concavity is not needed to end at the maximum: phi' + r psi' = rho(t) (r - omega^-1(t)), with rho of the sign
+of omega', changes sign once, so the gain of a cell rises up to omega(r) and falls behind it, whatever the
+coordinate.
 
 A cell has arrived when its step is below `TOLERANCE` of 1 + |v|, which a last Newton step then squares, or
 promises less than `NEGLIGIBLE` of gain: the best output of total variation is infinite.

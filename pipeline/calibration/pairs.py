@@ -1,0 +1,167 @@
+"""The pairs of known laws on which estimators are tried: normals a distance apart, and mixtures of modes.
+
+The first law stands for the data p, the second for a generator q. On the ring and on the grid, those of the
+study, a generator misses modes, gives them other shares, or is too wide or too narrow; the distances of
+normals are in standard deviations.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.integrate import quad
+from scipy.special import log_expit
+from torch import Tensor
+
+from pipeline.calibration.truths import normals_to_truth, weights_to_truth
+from pipeline.config import GridData, MixtureData, RingData
+from pipeline.data.mixtures import Mixture, mixture
+
+DISTANCES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+DIMENSIONS = (1, 2, 16, 64)
+DATA: dict[str, MixtureData] = {
+    "ring": RingData(kind="ring", modes=8, radius=1.0, std=0.01),
+    "grid": GridData(kind="grid", side=5, spacing=0.5, std=0.0125),
+}
+MIXTURES = {family: mixture(data) for family, data in DATA.items()}
+MISSED = (0.125, 0.25, 0.5, 0.75)  # shares of the modes
+RATIOS = (2.0, 10.0)  # of the largest share to the smallest, in equal steps of the logarithm
+WIDTHS = (0.5, 2.0, 8.0)  # of the generator's modes, in those of the data
+
+Array = npt.NDArray[np.float64]
+Sampler = Callable[[int, torch.Generator], Tensor]  # (N, generator) -> (N, D) float32
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two laws and what is known of them.
+
+    `family` gathers the pairs that share one law p; `size` orders them by how far q is from it, 0 for q = p.
+    """
+
+    name: str
+    title: str
+    family: str
+    size: float
+    dimensions: int
+    real: Sampler
+    fake: Sampler
+    known: Callable[[], dict[str, float]]
+
+    @cached_property
+    def truth(self) -> dict[str, float]:
+        """Quantity -> exact value, infinite where it is; without the quantities that have no exact value."""
+        return self.known()
+
+
+def pairs() -> list[Pair]:
+    """Every pair, by family, the equal one of each family first."""
+    made = _normals()
+    for family, data in MIXTURES.items():
+        made += _mixture_pairs(family, data)
+    return made
+
+
+def _normals() -> list[Pair]:
+    return [
+        Pair(
+            f"normals_{dimensions}d_{distance:g}",
+            f"normals {distance:g} apart, D = {dimensions}",
+            f"normals_{dimensions}d",
+            distance,
+            dimensions,
+            partial(_normal, dimensions, 0.0),
+            partial(_normal, dimensions, distance),
+            partial(normals_to_truth, distance, dimensions),
+        )
+        for dimensions in DIMENSIONS
+        for distance in DISTANCES
+    ]
+
+
+def _normal(dimensions: int, distance: float, n: int, generator: torch.Generator) -> Tensor:
+    samples = torch.randn(n, dimensions, generator=generator)
+    samples[:, 0] += distance
+    return samples
+
+
+def _mixture_pairs(family: str, data: Mixture) -> list[Pair]:
+    modes = data.modes
+    made = [_shares(family, f"{family}_equal", f"equal laws, {family}", 0.0, data, np.ones(modes))]
+    for missed in MISSED:
+        count = round(missed * modes)
+        left = np.where(np.arange(modes) < count, 0.0, 1.0)
+        title = f"{family} without {count} of {modes} modes"
+        made.append(_shares(family, f"{family}_missing_{count}", title, missed, data, left))
+    for ratio in RATIOS:
+        title = f"{family} with shares up to {ratio:g} : 1"
+        shares = np.geomspace(1.0, ratio, modes)
+        made.append(_shares(family, f"{family}_shares_{ratio:g}", title, ratio, data, shares))
+    for width in WIDTHS:
+        q = Mixture(data.means, width * data.std, data.weights)
+        made.append(
+            Pair(
+                f"{family}_width_{width:g}",
+                f"{family} of modes {width:g} times as wide",
+                family,
+                width,
+                2,
+                data.sample,
+                q.sample,
+                partial(widths_to_truth, width, data.std),
+            )
+        )
+    return made
+
+
+def _shares(family: str, name: str, title: str, size: float, data: Mixture, shares: Array) -> Pair:
+    shares = shares / shares.sum()
+    left = torch.from_numpy(shares > 0)
+    weights = torch.from_numpy(shares)[left]
+    q = Mixture(data.means[left], data.std, weights / weights.sum())
+    known = partial(weights_to_truth, data.means.numpy(), data.std, data.weights.numpy(), shares)
+    return Pair(name, title, family, size, 2, data.sample, q.sample, known)
+
+
+def widths_to_truth(width: float, std: float) -> dict[str, float]:
+    """The same far-apart modes in the plane, N(mu, std^2 I) in the data and N(mu, (width std)^2 I) generated.
+
+    With s = width, and k^2 = 4 s^2 log s/(s^2 - 1) the squared radius in std at which p = q::
+
+        KL(p || q) = 1/s^2 - 1 + 2 log s    KL(q || p) = s^2 - 1 - 2 log s    H2 = 2 - 4 s/(1 + s^2)
+        TV = |exp(-k^2/(2 s^2)) - exp(-k^2/2)|    W1 = sqrt(pi/2) |s - 1| std    W2 = sqrt(2) |s - 1| std
+
+    as x -> s x is the best map for both; the Jensen-Shannon divergence by quadrature over the radius (1e-10).
+    Kernel and sliced distances are left out. Raises ValueError for width 1, where p = q.
+    """
+    if width == 1 or not width > 0:
+        raise ValueError(f"a width above 0 and other than 1 is needed, not {width}")
+    s, log_s = width, math.log(width)
+    kink_squared = 4 * s**2 * log_s / (s**2 - 1)
+    total_variation = abs(math.exp(-kink_squared / (2 * s**2)) - math.exp(-kink_squared / 2))
+
+    def jensen_shannon(radius: float) -> float:
+        p = radius * math.exp(-(radius**2) / 2)
+        q = radius / s**2 * math.exp(-(radius**2) / (2 * s**2))
+        log_r = radius**2 / 2 * (1 - s**-2) - 2 * log_s
+        return float(p * (math.log(2) + log_expit(-log_r)) + q * (math.log(2) + log_expit(log_r))) / 2
+
+    edges = (0.0, math.sqrt(kink_squared), 12.0 * max(1.0, s))
+    return {
+        "kl": s**-2 - 1 + 2 * log_s,
+        "reverse_kl": s**2 - 1 - 2 * log_s,
+        "jensen_shannon": sum(
+            float(quad(jensen_shannon, low, high, epsabs=1e-13, limit=200)[0])
+            for low, high in pairwise(edges)
+        ),
+        "total_variation": total_variation,
+        "squared_hellinger": 2 - 4 * s / (1 + s**2),
+        "two_sample_accuracy": (1 + total_variation) / 2,
+        "wasserstein_1": math.sqrt(math.pi / 2) * abs(s - 1) * std,
+        "wasserstein_2": math.sqrt(2) * abs(s - 1) * std,
+    }

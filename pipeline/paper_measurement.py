@@ -1,0 +1,151 @@
+"""What the paper says of the measurement itself, as plain JSON values."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from pipeline.errors import UserError
+from pipeline.figures.calibration import FAMILY
+from pipeline.figures.comparisons import ALPHA
+from pipeline.figures.tables import CALIBRATION, Results, to_records
+from pipeline.trust import QUANTITY
+
+SHOWN_N = 2500  # of the table of estimators, or the largest N below that there is
+KNOWN = "known_density_"
+
+
+def collect_measurement(results: Results) -> dict[str, Any]:
+    """{n, families, pairs, estimators, known, marks, variance, comparisons}; NaN becomes None.
+
+    estimators: protocol and limits of each; known: of the metrics that know the density, by benchmark;
+    marks: how many of the study's divergences are outside their range; variance: by benchmark and metric;
+    comparisons: by benchmark and metric who is better and who is worse than the reference.
+    """
+    limits, trials = results.calibration_limits, results.calibration_trials
+    n = int(limits.n[limits.n <= SHOWN_N].max())
+    families = list(dict.fromkeys(limits.family[limits.family.str.startswith(FAMILY)]))
+    families.sort(key=lambda family: int(family.removeprefix(FAMILY).removesuffix("d")))
+    return {
+        "n": n,
+        "sizes": sorted(int(size) for size in set(trials.n)),
+        "repeats": [int(trials.repeats.min()), int(trials.repeats.max())],
+        "families": families,
+        "pairs": int(trials.pair.nunique()),
+        "estimators": [
+            _estimator(results, name, limits[limits.estimator == name], families, n)
+            for name in dict.fromkeys(limits.estimator)
+            if not name.startswith(KNOWN)
+        ],
+        "known": _known(results, limits),
+        "marks": _marks(results),
+        "variance": _variance(results),
+        "alpha": ALPHA,
+        "comparisons": _comparisons(results),
+    }
+
+
+def _estimator(
+    results: Results, name: str, limits: pd.DataFrame, families: list[str], n: int
+) -> dict[str, Any]:
+    """The protocol, and for its first quantity the smallest distance told from zero in each family at N."""
+    protocol = _protocol(results, name)
+    most = protocol["largest_samples"] or n
+    quantity = next(
+        (one for one in ("jensen_shannon_bound", "kl") if one in protocol["quantities"]),
+        next(iter(protocol["quantities"])),
+    )
+    rows = limits[(limits.quantity == quantity) & (limits.n == min(n, most))].set_index("family")
+    shown = {family: _plain(rows.smallest_size.get(family)) for family in families}
+    return {
+        "name": name,
+        **{
+            key: protocol[key] for key in ("title", "cost", "source", "largest_dimensions", "largest_samples")
+        },
+        "quantities": [facts["title"] for facts in protocol["quantities"].values()],
+        "judged_by": protocol["quantities"][quantity]["title"],
+        "smallest": shown,
+    }
+
+
+def _known(results: Results, limits: pd.DataFrame) -> list[dict[str, Any]]:
+    """Floor, critical value, smallest and largest truth of the divergences reported of each mixture."""
+    rows = []
+    for benchmark, title in {**results.benchmarks, **results.more_modes}.items():
+        table = limits[limits.estimator == KNOWN + results.data(benchmark)["kind"]]
+        at = table[table.n == results.study["benchmarks"][benchmark]["evaluation_samples"]]
+        for stem, quantity in QUANTITY.items():
+            found = at[at.quantity == quantity]
+            metric = next((one for one in results.measured(benchmark) if one.stem == stem), None)
+            if len(found) and metric is not None:
+                (record,) = to_records(found)
+                rows.append({"benchmark": title, "metric": metric.title, "n": metric.n} | record)
+    return rows
+
+
+def _marks(results: Results) -> dict[str, Any]:
+    """Of the study's divergences with a mark: how many are not told from zero, and how many lie beyond."""
+    marked = results.summary[results.summary.metric.str.rpartition("_n")[0].isin(QUANTITY)]
+    counts = marked.mark.fillna("").value_counts().to_dict()
+    return {
+        "all": len(marked),
+        "zero": int(counts.get("zero", 0)),
+        "beyond": int(counts.get("beyond", 0)),
+        "uncalibrated": int(counts.get("uncalibrated", 0)),
+    }
+
+
+def _variance(results: Results) -> list[dict[str, Any]]:
+    """By benchmark and metric: median over variants of the share of variance that is training's."""
+    rows = []
+    table = results.variance.dropna(subset=["training_share"])
+    titles = {**results.benchmarks, **results.more_modes}
+    for key, group in table.groupby(["benchmark", "metric"], sort=False):
+        benchmark, name = map(str, key)
+        metric = next((one for one in results.measured(benchmark) if one.name == name), None)
+        rows.append(
+            {
+                "benchmark": titles[benchmark],
+                "metric": metric.title if metric else name,
+                "variants": len(group),
+                "training_share": float(group.training_share.median()),
+                "least": float(group.training_share.min()),
+                "standard_error": _plain(group.standard_error.median()),
+            }
+        )
+    return rows
+
+
+def _comparisons(results: Results) -> list[dict[str, Any]]:
+    """By benchmark and metric: the variants whose difference from the reference survives Holm."""
+    titles = {**results.benchmarks, **results.more_modes}
+    rows = []
+    for key, group in results.comparisons.groupby(["benchmark", "metric"], sort=False):
+        benchmark, name = map(str, key)
+        told = group[group.p_holm < ALPHA]
+        metric = next((one for one in results.measured(benchmark) if one.name == name), None)
+        rows.append(
+            {
+                "benchmark": titles[benchmark],
+                "metric": metric.title if metric else name,
+                "variants": len(group),
+                "better": list(told.variant[told.probability > 0.5]),
+                "worse": list(told.variant[told.probability < 0.5]),
+            }
+        )
+    return rows
+
+
+def _protocol(results: Results, name: str) -> dict[str, Any]:
+    path = results.folder / CALIBRATION / f"{name}.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({' '.join(str(error).split())}); run the stage calibrate@{name} again"
+        ) from None
+    return found
+
+
+def _plain(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)

@@ -1,0 +1,74 @@
+"""Which reported divergences can be trusted: the calibration's limits, as marks beside the numbers.
+
+Of the estimators that know the density (`calibrate known_density_ring`, `known_density_grid`) and for the N
+at hand: an estimate up to `critical` is not told from zero; one above `largest` lies beyond what the
+estimator was found to get right.
+"""
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.config import MixtureData, Setting
+from pipeline.errors import UserError
+from pipeline.plan import RESULTS
+
+Mark = Literal["", "zero", "beyond", "uncalibrated"]
+# Stem of a metric -> quantity of the estimators.
+QUANTITY = {"jsd": "jensen_shannon", "kl_forward": "kl", "kl_reverse": "reverse_kl"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """From `critical` (told from zero) to `largest` (NaN: right nowhere)."""
+
+    critical: float
+    largest: float
+
+    def mark(self, value: float) -> Mark:
+        """Of an estimate; NaN has none."""
+        if math.isnan(value):
+            return ""
+        if value <= self.critical:
+            return "zero"
+        return "" if value <= self.largest else "beyond"
+
+
+def ranges(setting: Setting, root: Path) -> dict[str, Range]:
+    """Stem -> range at the benchmark's N; {} of a benchmark whose law or N was not calibrated.
+
+    Raises UserError when a table of the calibration is broken.
+    """
+    if not isinstance(setting.data, MixtureData):
+        return {}
+    name = f"known_density_{setting.data.kind}"
+    folder = root / RESULTS / "calibration"
+    try:
+        tried = json.loads((folder / f"{name}.json").read_bytes())["settings"]
+        with (folder / f"{name}_limits.csv").open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["n"]) == setting.evaluation_samples]
+        law = setting.data.model_dump()
+        if any(tried.get(key) != value for key, value in law.items()):
+            return {}
+        limits = {row["quantity"]: Range(_number(row["critical"]), _number(row["largest"])) for row in rows}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder / name}: not what calibrate writes ({error}); run the stage calibrate@{name} again"
+        ) from None
+    return {stem: limits[quantity] for stem, quantity in QUANTITY.items() if quantity in limits}
+
+
+def mark(stem: str, value: float, known: dict[str, Range]) -> Mark:
+    """The mark of a metric's value; "" of a metric that is no estimate of a divergence."""
+    if stem not in QUANTITY:
+        return ""
+    return known[stem].mark(value) if stem in known else "uncalibrated"
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan

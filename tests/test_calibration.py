@@ -1,0 +1,223 @@
+"""The trial of estimators: its truths, its tables and its limits."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from scipy.stats import norm
+
+from pipeline.calibration import TRIALS, calibrate, pairs_for
+from pipeline.calibration.pairs import DATA, MIXTURES, Pair, pairs, widths_to_truth
+from pipeline.calibration.trial import LIMIT_COLUMNS, TRIAL_COLUMNS, trial_to_limits, try_estimator
+from pipeline.config import CalibrationPlan, DigitsData, Setting
+from pipeline.errors import UserError
+from pipeline.metrics.estimators.interface import Estimator
+from pipeline.plan import CALIBRATION, PLAN
+from pipeline.settings import write_model
+from pipeline.trust import Range, mark, ranges
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("width", [0.5, 2.0, 8.0])
+def test_modes_of_another_width_against_a_grid(width: float) -> None:
+    """A Riemann sum over one mode: 2,000^2 cells out to 9 std of the wider one hold six digits."""
+    edge = 9 * max(1.0, width)
+    axis = torch.linspace(-edge, edge, 2001, dtype=torch.float64)
+    squared = axis[:, None] ** 2 + axis[None] ** 2
+    cell = float(axis[1] - axis[0]) ** 2
+    p = torch.exp(-squared / 2) / (2 * math.pi)
+    q = torch.exp(-squared / (2 * width**2)) / (2 * math.pi * width**2)
+    middle = (p + q) / 2
+    expected = {
+        "kl": torch.where(p > 0, torch.xlogy(p, p) - p * q.log(), 0 * p),
+        "reverse_kl": q * (q.log() + squared / 2 + math.log(2 * math.pi)),
+        "jensen_shannon": (torch.xlogy(p, p) + torch.xlogy(q, q)) / 2 - torch.xlogy(middle, middle),
+        "total_variation": (p - q).abs() / 2,
+        "squared_hellinger": (p.sqrt() - q.sqrt()).square(),
+    }
+    got = widths_to_truth(width, 0.01)
+    for name, density in expected.items():
+        assert got[name] == pytest.approx(float(density.sum()) * cell, rel=1e-5), name
+    # One-dimensional quantiles of the radius: Rayleigh, stretched by the width.
+    radius = np.sqrt(-2 * np.log1p(-(np.arange(200_000) + 0.5) / 200_000))
+    moved = abs(width - 1) * radius * 0.01
+    assert got["wasserstein_1"] == pytest.approx(moved.mean(), rel=1e-4)
+    assert got["wasserstein_2"] == pytest.approx(math.sqrt((moved**2).mean()), rel=1e-4)
+    with pytest.raises(ValueError, match="other than 1"):
+        widths_to_truth(1.0, 0.01)
+
+
+def test_every_family_begins_with_equal_laws_and_names_are_unique() -> None:
+    found = pairs()
+    assert len({pair.name for pair in found}) == len(found)
+    for family in dict.fromkeys(pair.family for pair in found):
+        first, *others = [pair for pair in found if pair.family == family]
+        assert first.size == 0
+        assert all(pair.size > 0 for pair in others)
+        assert first.truth["kl"] == pytest.approx(0, abs=1e-12)
+        assert all(pair.truth["kl"] > 0 for pair in others)
+
+
+def test_samples_of_a_pair_are_of_its_laws() -> None:
+    """Shares of the modes, means and deviations of 20,000 samples within 5 standard errors."""
+    n = 20_000
+    for pair in pairs():
+        fake = pair.fake(n, torch.Generator().manual_seed(3)).double()
+        assert fake.shape == (n, pair.dimensions)
+        if pair.family.startswith("normals"):
+            centre = torch.zeros(pair.dimensions, dtype=torch.float64)
+            centre[0] = pair.size
+            assert float((fake.mean(0) - centre).abs().max()) < 5 / math.sqrt(n)
+            continue
+        data = MIXTURES[pair.family]
+        nearest = torch.cdist(fake, data.means).argmin(1)
+        shares = torch.bincount(nearest, minlength=data.modes).double() / n
+        kl = float((torch.xlogy(shares, shares * data.modes)).sum())
+        if "width" in pair.name:
+            spread = float((fake - data.means[nearest]).std()) / data.std
+            if pair.size < 8:  # wider modes reach into each other's cells
+                assert spread == pytest.approx(pair.size, rel=5 / math.sqrt(2 * n))
+        else:
+            # Of a histogram of K cells the KL scatters by less than K/(2 N) + 5 sqrt(KL/N).
+            assert kl == pytest.approx(
+                pair.truth["reverse_kl"], abs=data.modes / n + 5 * math.sqrt((kl + 0.01) / n)
+            )
+
+
+def shifted(name: str = "shifted", largest: int | None = None) -> Estimator:
+    """The squared difference of the means, at most `largest` samples of each."""
+
+    def function(real: torch.Tensor, fake: torch.Tensor, _: torch.Generator) -> dict[str, torch.Tensor]:
+        return {"kl": (fake.mean(1) - real.mean(1)).square().sum(1) / 2}
+
+    return Estimator(name, name, ("kl",), function, "O(N)", "here", largest_samples=largest)
+
+
+def normals() -> list[Pair]:
+    return [pair for pair in pairs() if pair.family == "normals_1d"]
+
+
+def test_the_trial_of_an_estimator_that_is_understood() -> None:
+    """|mean difference|^2/2 is (2/N) chi^2_1 / 2 at equal laws: mean 1/N, deviation sqrt(2)/N."""
+    n, repeats = 400, 400
+    rows, seconds = try_estimator(shifted(), normals(), (n,), repeats, stacked=False)
+    table = pd.DataFrame(rows, columns=TRIAL_COLUMNS).set_index("pair")
+    equal, far = table.loc["normals_1d_0"], table.loc["normals_1d_4"]
+    # Standard error of the mean: sqrt(2)/N/20, so 4 of them are 0.28/N.
+    assert equal["mean"] == pytest.approx(1 / n, abs=0.28 / n)
+    assert equal.spread == pytest.approx(math.sqrt(2) / n, rel=0.3)
+    # Delta method: 4 (delta) sqrt(2/N) at distance 4, and 1/N of bias.
+    assert far["mean"] == pytest.approx(8 + 1 / n, abs=4 * 4 * math.sqrt(2 / n) / math.sqrt(repeats))
+    assert far.spread == pytest.approx(4 * math.sqrt(2 / n), rel=0.15)
+    assert (table.repeats == repeats).all()
+    assert (table.lost == 0).all()
+    assert list(seconds) == [n]
+
+    limits = pd.DataFrame(trial_to_limits(rows, normals()), columns=LIMIT_COLUMNS).iloc[0]
+    assert limits.floor == equal["mean"]
+    assert limits.critical == pytest.approx(equal["mean"] + 1.645 * equal.spread)
+    # mean - 1.645 spread of the next pair, 0.25 apart: 0.031 - 1.645 * 0.25 sqrt(2/400) is 0.0022, below
+    # `critical`, that of 0.5 is 0.067: between them.
+    assert 0.25 < limits.smallest_size < 0.5
+    assert limits.largest == 8, "right to the farthest pair"
+
+
+def test_an_estimate_is_the_same_whatever_else_is_tried_and_at_most_the_largest_n_is() -> None:
+    one, _ = try_estimator(shifted(), normals()[2:3], (100,), 3, stacked=False)
+    among, _ = try_estimator(shifted(), normals(), (50, 100), 3, stacked=False)
+    assert one[0] in among
+    rows, _ = try_estimator(shifted(largest=80), normals()[:1], (50, 100, 200), 3, stacked=False)
+    assert [row[2] for row in rows] == [50, 80]
+
+
+def test_slow_estimators_have_fewer_repeats_and_the_table_says_so() -> None:
+    rows, _ = try_estimator(shifted("kernel"), normals()[:1], (100, 5000), 10, stacked=False)
+    assert [(row[2], row[3]) for row in rows] == [(100, 10), (5000, 2)]
+
+
+def test_what_never_exceeds_the_critical_value_has_no_smallest() -> None:
+    def blind(real: torch.Tensor, fake: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        return {"kl": torch.randn(len(real), generator=generator)}
+
+    estimator = Estimator("blind", "blind", ("kl",), blind, "O(1)", "here")
+    rows, _ = try_estimator(estimator, normals()[:3], (50,), 20, stacked=False)
+    (limits,) = trial_to_limits(rows, normals())
+    assert math.isnan(limits[LIMIT_COLUMNS.index("smallest")])
+    assert math.isnan(limits[LIMIT_COLUMNS.index("largest")])
+    assert norm.cdf(1.645) == pytest.approx(0.95, abs=1e-4)
+
+
+def test_the_stages_are_the_estimators_and_each_meets_the_pairs_it_is_meant_for() -> None:
+    (listed,) = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["vars"]
+    assert listed["estimators"] == list(TRIALS)
+    for name, estimator in TRIALS.items():
+        families = {pair.family for pair in pairs_for(estimator)}
+        if name.startswith("known_density"):
+            assert families == {name.removeprefix("known_density_")}
+        else:
+            assert {"normals_1d", "normals_2d", "ring"} <= families
+            assert "grid" not in families
+        assert ("normals_64d" in families) == (estimator.largest_dimensions is None)
+
+
+def test_the_tables_of_the_ring_mark_its_divergences(tmp_path: Path) -> None:
+    """Written twice they are the same bytes; their limits mark what is reported of the ring at that N."""
+    write_model(CalibrationPlan(samples=(100,), repeats=4), tmp_path / PLAN / CALIBRATION)
+    folder = tmp_path / "reports" / "results" / "calibration"
+    calibrate("known_density_ring", tmp_path)
+    names = ["known_density_ring.csv", "known_density_ring.json", "known_density_ring_limits.csv"]
+    before = {name: (folder / name).read_bytes() for name in names}
+    assert sorted(path.name for path in folder.iterdir()) == names
+    calibrate("known_density_ring", tmp_path)
+    assert {name: (folder / name).read_bytes() for name in names} == before
+
+    network = {"widths": (4,), "activation": "relu"}
+    setting = Setting.model_validate(
+        {
+            "data": DATA["ring"].model_dump(),
+            "latent": 2,
+            "generator": network | {"output": "linear"},
+            "critic": network,
+            "evaluation_samples": 100,
+            "checkpoint_samples": 50,
+            "collapse_below": 0.5,
+        }
+    )
+    known = ranges(setting, tmp_path)
+    assert set(known) == {"jsd", "kl_forward", "kl_reverse"}
+    limits = pd.read_csv(folder / names[2]).set_index("quantity")
+    assert known["jsd"].critical == limits.critical["jensen_shannon"]
+    assert mark("jsd", known["jsd"].critical / 2, known) == "zero"
+    assert mark("fid", 0.0, known) == ""
+    assert ranges(setting.model_copy(update={"evaluation_samples": 101}), tmp_path) == {}
+    wider = DATA["ring"].model_copy(update={"std": 0.02})
+    assert ranges(setting.model_copy(update={"data": wider}), tmp_path) == {}
+    digits = DigitsData(kind="digits", held_out=100, split_seed=0)
+    assert ranges(setting.model_copy(update={"data": digits}), tmp_path) == {}
+    assert mark("jsd", 0.1, {}) == "uncalibrated"
+    (folder / names[1]).write_text("{}")
+    with pytest.raises(UserError, match=r"known_density_ring: not what calibrate writes"):
+        ranges(setting, tmp_path)
+
+
+def test_a_mark_says_on_which_side_of_the_range_a_value_lies() -> None:
+    known = Range(critical=0.1, largest=2.0)
+    assert [known.mark(value) for value in (-1, 0.1, 0.2, 2.0, 2.1, math.nan)] == [
+        "zero",
+        "zero",
+        "",
+        "",
+        "beyond",
+        "",
+    ]
+    assert Range(critical=0.1, largest=math.nan).mark(0.2) == "beyond"
+
+
+def test_an_unknown_estimator_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown estimator 'histogramm'; did you mean 'histogram'"):
+        calibrate("histogramm", tmp_path)
