@@ -144,12 +144,8 @@ def summary_rows(
     known: dict[str, trust.Range],
     backbones: tuple[str, ...] = (),
 ) -> list[Row]:
-<<<<<<< HEAD
     """One row per metric at the final step, over the seeds that did not diverge; of images also in the
     features of `backbones`.
-=======
-    """One row per metric at the final step, over the seeds that did not diverge.
->>>>>>> 78539a7d898ef9a7ec3598bbf579a336eab8ed8c
 
     The collapse rate is that of the seeds whose final samples are collapsed; a diverged seed counts as not
     collapsed in its lower bound and as collapsed in its upper. A run of which every seed diverged keeps its
