@@ -234,6 +234,7 @@ def write_results(
     # Of exact tables that no test makes up, the ones in git: no number of theirs depends on a study.
     for path in (SOURCES / "results/theory").glob("*.csv"):
         shutil.copy(path, results / "theory" / path.name)
+    shutil.copytree(SOURCES / "results/calibration", results / "calibration")
     _write_fresh_critics(results, study)
     _write_theory(results / "theory", {objective for _, objective in variants.values()})
     _write_claims(results, list(dict.fromkeys(objective for _, objective in variants.values())))

@@ -35,7 +35,7 @@ def comparisons(results: Results) -> Drawing | None:
     for benchmark, metric in _tasks(results, table, all_variants=True):
         rows = table[(table.benchmark == benchmark) & (table.metric == metric.name)]
         panel = Panel(
-            f"{results.benchmarks[benchmark]}: {metric.title}",
+            f"{results.title(benchmark)}: {metric.title}",
             bands(rows, ("probability", "low", "high")),
             higher_is_better=None,  # once is enough, in the first panel
             limits=(-0.03, 1.03),
@@ -128,7 +128,7 @@ def variances(results: Results) -> Drawing | None:
     for place, (benchmark, metric) in enumerate(tasks):
         here = table[(table.benchmark == benchmark) & (table.metric == metric.name)]
         _deviations(grid[place], here, results)
-        title = f"({letter(place)}) {results.benchmarks[benchmark]}: {metric.title}"
+        title = f"({letter(place)}) {results.title(benchmark)}: {metric.title}"
         grid[place].set_title(wrapped(title, TITLE_CHARACTERS), loc="left", fontsize=6.2)
     figure.supxlabel("standard deviation of evaluation: other samples of the same generator", fontsize=6.5)
     figure.supylabel("standard deviation of training", fontsize=6.5)
@@ -144,7 +144,7 @@ def variances(results: Results) -> Drawing | None:
     alt = (
         "Scatter plots with a diagonal, of the standard deviation of training against that of evaluation, "
         "one panel for each of "
-        + ", ".join(f"{metric.title} on {results.benchmarks[benchmark]}" for benchmark, metric in tasks)
+        + ", ".join(f"{metric.title} on {results.title(benchmark)}" for benchmark, metric in tasks)
         + "."
     )
     return Drawing(figure, caption, alt, ("variance.csv",))
@@ -198,7 +198,7 @@ def _tasks(results: Results, table: pd.DataFrame, all_variants: bool = False) ->
 def _task_words(results: Results) -> str:
     words: dict[str, list[str]] = {}
     for benchmark, metric in _tasks(results, results.comparisons, all_variants=True):
-        words.setdefault(results.benchmarks[benchmark], []).append(metric.title)
+        words.setdefault(results.title(benchmark), []).append(metric.title)
     return "; ".join(f"{benchmark}: {', '.join(titles)}" for benchmark, titles in words.items())
 
 
