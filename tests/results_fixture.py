@@ -141,6 +141,7 @@ def _study(
             "classifier_epochs": 40,
             "bootstrap_resamples": 5000,
             "floor_repeats": 20,
+            "resamples": 4,
         },
         "benchmarks": {
             name: {
@@ -289,6 +290,7 @@ def _write_tables(
                         "collapse_rate": len(diverged) / seeds,
                         "collapse_low": 0.0,
                         "collapse_high": min(1.0, len(diverged) / seeds + 0.2),
+                        "mark": "beyond" if metric.startswith("kl_") else "",
                     }
                 )
             curves = {

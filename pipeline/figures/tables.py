@@ -153,7 +153,7 @@ class Results:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """One row per benchmark, variant and metric, at the final step."""
-        return self._table("summary.csv", "benchmark variant metric point low high seeds collapse_rate")
+        return self._table("summary.csv", "benchmark variant metric point low high seeds collapse_rate mark")
 
     @cached_property
     def progress(self) -> pd.DataFrame:
