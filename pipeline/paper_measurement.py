@@ -51,19 +51,16 @@ def _estimator(
     """The protocol, and for its first quantity the smallest distance told from zero in each family at N."""
     protocol = _protocol(results, name)
     most = protocol["largest_samples"] or n
-    quantity = next(
-        (one for one in ("jensen_shannon_bound", "kl") if one in protocol["quantities"]),
-        next(iter(protocol["quantities"])),
-    )
+    facts = {one["name"]: one for one in protocol["quantities"]}
+    quantity = next((one for one in ("jensen_shannon_bound", "kl") if one in facts), next(iter(facts)))
     rows = limits[(limits.quantity == quantity) & (limits.n == min(n, most))].set_index("family")
-    shown = {family: _plain(rows.smallest_size.get(family)) for family in families}
+    shown = {family: _plain(rows.smallest_distance.get(family)) for family in families}
     return {
         "name": name,
-        **{
-            key: protocol[key] for key in ("title", "cost", "source", "largest_dimensions", "largest_samples")
-        },
-        "quantities": [facts["title"] for facts in protocol["quantities"].values()],
-        "judged_by": protocol["quantities"][quantity]["title"],
+        **{key: protocol[key] for key in ("title", "cost", "largest_dimensions", "largest_samples")},
+        "quantities": [one["title"] for name, one in facts.items() if not name.endswith("_bound")],
+        "bounds": any(name.endswith("_bound") for name in facts),
+        "judged_by": facts[quantity]["title"],
         "smallest": shown,
     }
 

@@ -123,7 +123,7 @@ def test_the_trial_of_an_estimator_that_is_understood() -> None:
     assert limits.critical == pytest.approx(equal["mean"] + 1.645 * equal.spread)
     # mean - 1.645 spread of the next pair, 0.25 apart: 0.031 - 1.645 * 0.25 sqrt(2/400) is 0.0022, below
     # `critical`, that of 0.5 is 0.067: between them.
-    assert 0.25 < limits.smallest_size < 0.5
+    assert 0.25 < limits.smallest_distance < 0.5
     assert limits.largest == 8, "right to the farthest pair"
 
 
@@ -170,7 +170,7 @@ def test_the_tables_of_the_ring_mark_its_divergences(tmp_path: Path) -> None:
     write_model(CalibrationPlan(samples=(100,), repeats=4), tmp_path / PLAN / CALIBRATION)
     folder = tmp_path / "reports" / "results" / "calibration"
     calibrate("known_density_ring", tmp_path)
-    names = ["known_density_ring.csv", "known_density_ring.json", "known_density_ring_limits.csv"]
+    names = ["known_density_ring.csv.gz", "known_density_ring.json", "known_density_ring_limits.csv"]
     before = {name: (folder / name).read_bytes() for name in names}
     assert sorted(path.name for path in folder.iterdir()) == names
     calibrate("known_density_ring", tmp_path)

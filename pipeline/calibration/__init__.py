@@ -1,13 +1,15 @@
 """`calibrate NAME`: how far an estimator can be trusted.
 
 NAME is one of `TRIALS`, tried on pairs of known laws (`pairs`, `trial`). Writes
-reports/results/calibration/NAME.csv, NAME_limits.csv and NAME.json, its protocol. The seconds of an estimate
-are no result: they go to .work/calibration, and from there to the record of provenance.
+reports/results/calibration/NAME.csv.gz, NAME_limits.csv and NAME.json, its protocol. The seconds of an
+estimate are no result: they go to .work/calibration, and from there to the record of provenance.
 """
 
+import gzip
 from pathlib import Path
 from typing import Any
 
+from pipeline.backend import prepare_cpu
 from pipeline.calibration.known_density import KNOWN_DENSITIES
 from pipeline.calibration.pairs import Pair, pairs
 from pipeline.calibration.trial import LIMIT_COLUMNS, TRIAL_COLUMNS, trial_to_limits, try_estimator
@@ -30,12 +32,22 @@ def calibrate(name: str, root: Path) -> None:
         raise unknown("estimator", name, TRIALS, "calibrate")
     plan, estimator = load_calibration(root), TRIALS[name]
     meant = pairs_for(estimator)
+    if name in STACKED:
+        prepare_cpu(64 * 64)  # products of the critics' layers are what takes the time
     rows, seconds = try_estimator(estimator, meant, plan.samples, plan.repeats, name in STACKED)
     folder = root / RESULTS / FOLDER
-    write_csv(rows, TRIAL_COLUMNS, folder / f"{name}.csv", DIGITS)
+    _write_packed(rows, folder / f"{name}.csv.gz")
     write_csv(trial_to_limits(rows, meant), LIMIT_COLUMNS, folder / f"{name}_limits.csv", DIGITS)
     write_atomic(folder / f"{name}.json", json_bytes(about(estimator)))
     write_atomic(root / WORK / FOLDER / f"{name}.json", json_bytes({str(n): s for n, s in seconds.items()}))
+
+
+def _write_packed(rows: list[tuple[Any, ...]], path: Path) -> None:
+    """The trials packed: in git they would be half a megabyte. Equal rows give equal bytes."""
+    plain = path.with_suffix("")
+    write_csv(rows, TRIAL_COLUMNS, plain, DIGITS)
+    write_atomic(path, gzip.compress(plain.read_bytes(), mtime=0))
+    plain.unlink()
 
 
 def about(estimator: Estimator) -> dict[str, Any]:
@@ -44,7 +56,7 @@ def about(estimator: Estimator) -> dict[str, Any]:
         name: getattr(estimator, name)
         for name in ("title", "cost", "source", "largest_dimensions", "largest_samples", "smallest_samples")
     }
-    quantities = {name: vars(QUANTITIES[name]) for name in estimator.quantities}
+    quantities = [{"name": name, **vars(QUANTITIES[name])} for name in estimator.quantities]
     return {**protocol, "settings": dict(estimator.settings), "quantities": quantities}
 
 

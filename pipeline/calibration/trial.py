@@ -7,10 +7,10 @@ for critics: those train in stacks of STACK repeats that share first weights and
 
 From the equal pair of a family, `critical` is the value that one estimate in 20 exceeds when q = p (mean +
 1.645 spread, Currie 1968), and `smallest` the least truth that is told from zero 19 times in 20: where mean -
-1.645 spread reaches `critical`, by linear interpolation between the pairs in the order of their truth, and
-`smallest_size` the distance there, of normals. `largest` is the greatest
-truth up to which the estimate, as it stands or less its `floor` (the mean at q = p), is right to WRONG of the
-truth or to two spreads.
+1.645 spread reaches `critical`, by linear interpolation between the pairs in the order of their truth;
+`smallest_distance` is how far apart two normals of this truth are. `largest` is the greatest truth up to
+which the estimate, as it stands or less its `floor` (the mean at q = p), is right to WRONG of the truth or, where
+that is more, to `critical` - `floor`.
 """
 
 import math
@@ -21,14 +21,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
-from pipeline.calibration.pairs import Pair
+from pipeline.calibration.pairs import DISTANCES, Pair
+from pipeline.calibration.truths import normals_to_truth
 from pipeline.metrics.estimators.interface import QUANTITIES, Estimator
 from pipeline.metrics.streams import torch_generator
 
 TRIAL_COLUMNS = ["quantity", "pair", "n", "repeats", "truth", "mean", "spread", "lost"]
-LIMIT_COLUMNS = ["quantity", "family", "n", "floor", "critical", "smallest", "smallest_size", "largest"]
+LIMIT_COLUMNS = ["quantity", "family", "n", "floor", "critical", "smallest", "smallest_distance", "largest"]
 # (from this N on, from this D on, a so manieth of the repeats): so an estimator takes minutes, not hours.
 SLOW = {
     "nearest_neighbours": ((2500, 16, 5), (10_000, 16, 10)),
@@ -39,7 +41,7 @@ SLOW = {
 }
 STACK = 10
 ONE_SIDED = 1.645  # the 95 % quantile of a normal
-WRONG = 0.2
+WRONG = 0.25
 Row = tuple[Any, ...]
 
 
@@ -132,40 +134,51 @@ def trial_to_limits(rows: list[Row], pairs: list[Pair]) -> list[Row]:
         equal = next((entry for entry in group if of[entry["pair"]].size == 0), None)
         if equal is None:
             continue
-        critical = equal["mean"] + ONE_SIDED * equal["spread"]
-        line = [entry for entry in group if math.isfinite(entry["truth"])]
-        smallest, size = _smallest(line, critical, of)
-        largest = _largest(line, quantity, equal["mean"], smallest)
-        limits.append((quantity, family, n, equal["mean"], critical, smallest, size, largest))
+        floor, critical = equal["mean"], equal["mean"] + ONE_SIDED * equal["spread"]
+        line = sorted(
+            (entry for entry in group if math.isfinite(entry["truth"])), key=lambda entry: entry["truth"]
+        )
+        smallest = _smallest(line, critical)
+        apart = _distance(quantity, smallest, of[equal["pair"]])
+        largest = _largest(line, quantity, floor, critical, smallest)
+        limits.append((quantity, family, n, floor, critical, smallest, apart, largest))
     return limits
 
 
-def _smallest(line: list[dict[str, Any]], critical: float, of: dict[str, Pair]) -> tuple[float, float]:
-    """(truth, size); NaN where not even the farthest pair is told from zero; no size but of normals."""
-    line = sorted(line, key=lambda entry: (entry["truth"], of[entry["pair"]].size))
+def _smallest(line: list[dict[str, Any]], critical: float) -> float:
+    """NaN where not even the farthest pair is told from zero."""
     for near, far in pairwise(line):
         low, high = (entry["mean"] - ONE_SIDED * entry["spread"] for entry in (near, far))
         if high >= critical:
             share = 0.0 if low >= critical else (critical - low) / (high - low)
-            truth, size = (
-                float(one + share * (other - one))
-                for one, other in (
-                    (near["truth"], far["truth"]),
-                    (of[near["pair"]].size, of[far["pair"]].size),
-                )
-            )
-            return truth, size if of[near["pair"]].family.startswith("normals") else math.nan
-    return math.nan, math.nan
+            return float(near["truth"] + share * (far["truth"] - near["truth"]))
+    return math.nan
 
 
-def _largest(line: list[dict[str, Any]], quantity: str, floor: float, smallest: float) -> float:
+def _distance(quantity: str, truth: float, equal: Pair) -> float:
+    """The distance of two normals with this truth; NaN of another family, or where there is no truth."""
+    if math.isnan(truth) or not equal.family.startswith("normals"):
+        return math.nan
+    name = quantity.removesuffix("_bound")
+
+    def excess(distance: float) -> float:
+        return normals_to_truth(distance, equal.dimensions)[name] - truth
+
+    if excess(0.0) >= 0:
+        return 0.0
+    return float(brentq(excess, 0.0, max(DISTANCES), xtol=1e-6))
+
+
+def _largest(
+    line: list[dict[str, Any]], quantity: str, floor: float, critical: float, smallest: float
+) -> float:
     """Of the pairs that are told from zero: NaN where it is wrong from the first."""
+    rest = QUANTITIES[quantity.removesuffix("_bound")].at_equal
     known = math.nan
-    for entry in sorted(line, key=lambda entry: entry["truth"]):
+    for entry in line:
         if not entry["truth"] >= smallest:
             continue
-        rest = QUANTITIES[quantity.removesuffix("_bound")].at_equal
-        allowed = max(WRONG * abs(entry["truth"] - rest), 2 * entry["spread"])
+        allowed = max(WRONG * abs(entry["truth"] - rest), critical - floor)
         error = entry["mean"] - entry["truth"]
         if not min(abs(error), abs(error - (floor - rest))) <= allowed:
             break

@@ -50,7 +50,8 @@ def calibration(results: Results) -> Drawing | None:
         axes.set_xlabel("samples N")
     upper[0].set_ylabel("smallest distance told from 0 [std]")
     trials = results.calibration_trials
-    shown = int(trials.n[trials.n <= SHOWN_N].max())
+    of_the_truth = trials[trials.estimator.isin([name for name, _ in OF_THE_TRUTH])]
+    shown = int(of_the_truth.n[of_the_truth.n <= SHOWN_N].max())
     for index, (axes, family) in enumerate(zip(lower, families, strict=True), start=len(families)):
         _shares(axes, trials[(trials.n == shown) & trials.pair.str.startswith(f"{family}_")])
         axes.set_title(f"({letter(index)}) D = {_dimensions(family)}", loc="left", fontsize=7)
@@ -78,7 +79,7 @@ def calibration(results: Results) -> Drawing | None:
         "estimated KL divergence over the true one against the distance."
     )
     names = sorted({name for name, _ in (*TOLD_FROM_ZERO, *OF_THE_TRUTH)} & set(limits.estimator))
-    source = [f"calibration/{name}{end}.csv" for name in names for end in ("", "_limits")]
+    source = [f"calibration/{name}{end}" for name in names for end in (".csv.gz", "_limits.csv")]
     return Drawing(figure, caption, alt, tuple(source))
 
 
@@ -95,7 +96,7 @@ def _limits(axes: Axes, limits: pd.DataFrame) -> None:
     for (estimator, quantity), (words, colour, marker) in TOLD_FROM_ZERO.items():
         line = limits[(limits.estimator == estimator) & (limits.quantity == quantity)].sort_values("n")
         if len(line):
-            axes.plot(line.n, line.smallest_size, marker=marker, ms=3, color=colour, label=words, lw=1)
+            axes.plot(line.n, line.smallest_distance, marker=marker, ms=3, color=colour, label=words, lw=1)
     axes.set(xscale="log", yscale="log")
     sizes = sorted(set(limits.n))
     axes.xaxis.set_major_locator(FixedLocator(sizes))

@@ -247,12 +247,14 @@ class Results:
     @cached_property
     def calibration_trials(self) -> pd.DataFrame:
         """What every estimator said of every pair, against the truth."""
-        return self._calibration("", "quantity pair n repeats truth mean spread")
+        return self._calibration(".csv.gz", "quantity pair n repeats truth mean spread")
 
     @cached_property
     def calibration_limits(self) -> pd.DataFrame:
         """Floor, critical value, smallest and largest truth: by estimator, quantity, family and n."""
-        return self._calibration("_limits", "quantity family n floor critical smallest smallest_size largest")
+        return self._calibration(
+            "_limits.csv", "quantity family n floor critical smallest smallest_distance largest"
+        )
 
     def _calibration(self, end: str, columns: str) -> pd.DataFrame:
         found = sorted(path.stem for path in (self.folder / CALIBRATION).glob("*_limits.csv"))
@@ -261,9 +263,7 @@ class Results:
             raise UserError(
                 f"{self.folder / CALIBRATION}: no table of an estimator; run the stages calibrate"
             )
-        tables = [
-            self._table(f"{CALIBRATION}/{name}{end}.csv", columns).assign(estimator=name) for name in names
-        ]
+        tables = [self._table(f"{CALIBRATION}/{name}{end}", columns).assign(estimator=name) for name in names]
         return pd.concat(tables, ignore_index=True)
 
     @cached_property
