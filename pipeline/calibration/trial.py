@@ -9,8 +9,8 @@ From the equal pair of a family, `critical` is the value that one estimate in 20
 1.645 spread, Currie 1968), and `smallest` the least truth that is told from zero 19 times in 20: where mean -
 1.645 spread reaches `critical`, by linear interpolation between the pairs in the order of their truth;
 `smallest_distance` is how far apart two normals of this truth are. `largest` is the greatest truth up to
-which the estimate, as it stands or less its `floor` (the mean at q = p), is right to WRONG of the truth or, where
-that is more, to `critical` - `floor`.
+which the estimate, as it stands or less its `floor` (the mean at q = p), is right to WRONG of the truth or,
+where that is more, to `critical` - `floor`.
 """
 
 import math
