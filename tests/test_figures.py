@@ -32,6 +32,7 @@ OF_GAMES = {"games_bilinear", "games_dirac", "games_rates"}
 OF_SOME = {
     "profiles",
     "variances",
+    "calibration",
     "three_panels",
     "likelihood_spread",
     "frozen_and_total",
@@ -85,8 +86,8 @@ def test_many_modes_are_figures_of_their_own_and_change_no_other(few: Path, tmp_
     own = {"many_modes_through_training", "intervals_grid", "intervals_stacked_digits"}
     assert set(index(tmp_path)) == set(index(few)) | own
     assert not own & set(index(few))
-    # The spread within modes is of both mixtures.
-    for name in set(index(few)) - {"spread_through_training"}:
+    # The spread within modes is of both mixtures, the variances of every benchmark.
+    for name in set(index(few)) - {"spread_through_training", "variances"}:
         assert svg(tmp_path, name) == svg(few, name), name
     alt = str(index(tmp_path)["many_modes_through_training"]["alt"])
     assert "Grid of 25 and Stacked digits, one panel for each of Minimax, WGAN-GP, with" in alt
@@ -332,7 +333,8 @@ def test_comparisons_that_holm_does_not_bear_out_are_hollow(many: Path) -> None:
         ]
         hollow = sum(len(line.get_xdata()) for line in markers if line.get_markerfacecolor() == "white")
         filled = sum(len(line.get_xdata()) for line in markers) - hollow
-        rows = results.comparisons[results.comparisons.metric == results.comparisons.metric.iloc[0]]
+        table = results.comparisons[results.comparisons.benchmark == results.comparisons.benchmark.iloc[0]]
+        rows = table[table.metric == table.metric.iloc[0]]
         assert hollow == (rows.p_holm >= 0.05).sum() > 0
         assert filled == (rows.p_holm < 0.05).sum() > 0
     assert all(line.get_markerfacecolor() != "white" for line in score.lines if line.get_marker() in "osD")
@@ -362,7 +364,8 @@ def test_variances_of_zero_stand_at_the_edge(many: Path) -> None:
     results = Results(many / "reports/results")
     drawing = FIGURES["variances"](results)
     assert drawing is not None
-    panel = results.variance[results.variance.metric == "jsd_n2500"].dropna(subset="training_variance")
+    table = results.variance[results.variance.benchmark == "ring"]
+    panel = table[table.metric == "jsd_n2500"].dropna(subset="training_variance")
     axes = drawing.figure.axes[0]
     edges = [line for line in axes.lines if line.get_marker() == "v"]
     assert sum(len(line.get_xdata()) for line in edges) == (panel.training_variance == 0).sum() > 0
