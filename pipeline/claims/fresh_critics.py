@@ -139,7 +139,7 @@ def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
         changes = listed([f"{-one.point:.2g}" for one in found.values()])
         first, last = (listed([f"{pair[end]:.2g}" for pair in spread]) for end in (0, 1))
         reading += (
-            f"At the {len(counted)} saved generators that are told from data it changes by {changes} "
+            f"At the {len(counted)} saved generators that are told from data it grows by {changes} "
             f"decades, and the standard deviation of a sample's gradient over its mean goes from {first} to "
             f"{last}."
         )
