@@ -1,8 +1,8 @@
 """Which reported divergences can be trusted: the calibration's limits, as marks beside the numbers.
 
 Of the estimators that know the density (`calibrate known_density_ring`, `known_density_grid`) and for the N
-at hand: an estimate up to `critical` is not told from zero; one above `largest` lies beyond what the
-estimator was found to get right.
+at hand: up to `critical` a single estimate is not told from zero; from `largest` on an estimate may be one
+that the calibration found wrong, of a pair that is farther apart than it says.
 """
 
 import csv
@@ -23,7 +23,7 @@ QUANTITY = {"jsd": "jensen_shannon", "kl_forward": "kl", "kl_reverse": "reverse_
 
 @dataclass(frozen=True)
 class Range:
-    """From `critical` (told from zero) to `largest` (NaN: right nowhere)."""
+    """From `critical` (told from zero) up to `largest`, both on the scale of the estimates."""
 
     critical: float
     largest: float

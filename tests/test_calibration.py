@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from scipy.stats import norm
+from scipy.stats import t as student
 
 from pipeline.calibration import TRIALS, calibrate, pairs_for
 from pipeline.calibration.pairs import DATA, MIXTURES, Pair, pairs, widths_to_truth
@@ -120,11 +120,28 @@ def test_the_trial_of_an_estimator_that_is_understood() -> None:
 
     limits = pd.DataFrame(trial_to_limits(rows, normals()), columns=LIMIT_COLUMNS).iloc[0]
     assert limits.floor == equal["mean"]
-    assert limits.critical == pytest.approx(equal["mean"] + 1.645 * equal.spread)
-    # mean - 1.645 spread of the next pair, 0.25 apart: 0.031 - 1.645 * 0.25 sqrt(2/400) is 0.0022, below
-    # `critical`, that of 0.5 is 0.067: between them.
-    assert 0.25 < limits.smallest_distance < 0.5
-    assert limits.largest == 8, "right to the farthest pair"
+    reach = student.ppf(0.95, repeats - 1) * math.sqrt(1 + 1 / repeats)
+    assert limits.critical == pytest.approx(equal["mean"] + reach * equal.spread)
+    # 0.25 apart, mean - 1.65 spread is 0.034 - 1.65 * 0.25 sqrt(2/400) = 0.005, below `critical`, which is
+    # 1/400 + 1.65 sqrt(2)/400 = 0.008; 0.5 apart it is 0.07.
+    assert limits.smallest_distance == 0.5
+    assert limits.smallest == 0.125
+    assert limits.largest == far["mean"], "right to the farthest pair"
+
+
+def test_what_can_be_believed_ends_where_a_pair_is_misjudged() -> None:
+    """By hand: 40 repeats without spread; the pair of infinite truth says 3, the one of truth 4 says 2."""
+    said = {"ring_equal": (0.0, 0.0), "ring_shares_2": (0.02, 0.02), "ring_width_8": (4.0, 2.0)}
+    rows = [("kl", name, 100, 40, truth, mean, 0.0, 0) for name, (truth, mean) in said.items()]
+    rows.append(("kl", "ring_missing_1", 100, 40, math.inf, 3.0, 0.0, 0))
+
+    def largest(chosen: list[tuple[object, ...]]) -> float:
+        ((*_, found),) = trial_to_limits(chosen, pairs())
+        return float(found)
+
+    assert largest(rows) == 2
+    assert largest([row for row in rows if row[1] != "ring_width_8"]) == 3
+    assert largest(rows[:2]) == 0.02
 
 
 def test_an_estimate_is_the_same_whatever_else_is_tried_and_at_most_the_largest_n_is() -> None:
@@ -148,8 +165,7 @@ def test_what_never_exceeds_the_critical_value_has_no_smallest() -> None:
     rows, _ = try_estimator(estimator, normals()[:3], (50,), 20, stacked=False)
     (limits,) = trial_to_limits(rows, normals())
     assert math.isnan(limits[LIMIT_COLUMNS.index("smallest")])
-    assert math.isnan(limits[LIMIT_COLUMNS.index("largest")])
-    assert norm.cdf(1.645) == pytest.approx(0.95, abs=1e-4)
+    assert math.isnan(limits[LIMIT_COLUMNS.index("smallest_distance")])
 
 
 def test_the_stages_are_the_estimators_and_each_meets_the_pairs_it_is_meant_for() -> None:

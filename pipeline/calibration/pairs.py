@@ -22,7 +22,7 @@ from pipeline.calibration.truths import normals_to_truth, weights_to_truth
 from pipeline.config import GridData, MixtureData, RingData
 from pipeline.data.mixtures import Mixture, mixture
 
-DISTANCES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+DISTANCES = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 DIMENSIONS = (1, 2, 16, 64)
 DATA: dict[str, MixtureData] = {
     "ring": RingData(kind="ring", modes=8, radius=1.0, std=0.01),
@@ -31,7 +31,8 @@ DATA: dict[str, MixtureData] = {
 MIXTURES = {family: mixture(data) for family, data in DATA.items()}
 MISSED = (0.125, 0.25, 0.5, 0.75)  # shares of the modes
 RATIOS = (2.0, 10.0)  # of the largest share to the smallest, in equal steps of the logarithm
-WIDTHS = (0.5, 2.0, 8.0)  # of the generator's modes, in those of the data
+# Of the generator's modes, in those of the data; the widest modes stay clear of each other.
+WIDTHS = {"ring": (0.5, 2.0, 8.0), "grid": (0.5, 2.0, 4.0)}
 
 Array = npt.NDArray[np.float64]
 Sampler = Callable[[int, torch.Generator], Tensor]  # (N, generator) -> (N, D) float32
@@ -102,7 +103,7 @@ def _mixture_pairs(family: str, data: Mixture) -> list[Pair]:
         title = f"{family} with shares up to {ratio:g} : 1"
         shares = np.geomspace(1.0, ratio, modes)
         made.append(_shares(family, f"{family}_shares_{ratio:g}", title, ratio, data, shares))
-    for width in WIDTHS:
+    for width in WIDTHS[family]:
         q = Mixture(data.means, width * data.std, data.weights)
         made.append(
             Pair(

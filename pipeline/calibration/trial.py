@@ -1,31 +1,30 @@
 """One estimator on every pair it is meant for: what it says, against what is true.
 
 Every repeat has its own samples, the same for all estimators, and its own randomness of the estimator, but
-for critics: those train in stacks of STACK repeats that share first weights and halves.
+for critics: those train in stacks of repeats that share first weights and halves.
 
     bias = mean over the repeats - truth,   spread = standard deviation over the repeats
 
-From the equal pair of a family, `critical` is the value that one estimate in 20 exceeds when q = p (mean +
-1.645 spread, Currie 1968), and `smallest` the least truth that is told from zero 19 times in 20: where mean -
-1.645 spread reaches `critical`, by linear interpolation between the pairs in the order of their truth;
-`smallest_distance` is how far apart two normals of this truth are. `largest` is the greatest truth up to
-which the estimate, as it stands or less its `floor` (the mean at q = p), is right to WRONG of the truth or,
-where that is more, to `critical` - `floor`.
+With k = t (1 + 1/n)^(1/2) spreads, t the 95 % quantile of Student's t for n repeats, a new estimate exceeds
+mean + k one time in 20, as far as estimates are normal. From the equal pair of a family come the `floor`, the
+mean at q = p, and `critical` = mean + k. A pair is told from zero when its mean - k is at least `critical`;
+`smallest` is the least truth from which on every pair that was tried is told, and `smallest_distance` how far
+apart its normals are: nothing is interpolated. `largest` bounds what can be believed from above: the least
+mean - k of a pair, one of infinite truth included, whose mean is off by more than WRONG of the truth and than
+two floors; without such a pair, the largest mean.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
+from scipy.special import stdtrit
 from torch import Tensor
 
-from pipeline.calibration.pairs import DISTANCES, Pair
-from pipeline.calibration.truths import normals_to_truth
+from pipeline.calibration.pairs import Pair
 from pipeline.metrics.estimators.interface import QUANTITIES, Estimator
 from pipeline.metrics.streams import torch_generator
 
@@ -33,14 +32,14 @@ TRIAL_COLUMNS = ["quantity", "pair", "n", "repeats", "truth", "mean", "spread", 
 LIMIT_COLUMNS = ["quantity", "family", "n", "floor", "critical", "smallest", "smallest_distance", "largest"]
 # (from this N on, from this D on, a so manieth of the repeats): so an estimator takes minutes, not hours.
 SLOW = {
-    "nearest_neighbours": ((2500, 16, 5), (10_000, 16, 10)),
+    "nearest_neighbours": ((10_000, 16, 12),),
     "kernel": ((5000, 1, 5),),
     "optimal_transport": ((1000, 1, 5), (2000, 1, 10)),
     "critic_ratio": ((5000, 1, 5),),
     "logistic_ratio": ((2500, 1, 5),),
 }
 STACK = 10
-ONE_SIDED = 1.645  # the 95 % quantile of a normal
+CONFIDENCE = 0.95  # one-sided
 WRONG = 0.25
 Row = tuple[Any, ...]
 
@@ -90,7 +89,8 @@ def _estimates(
     """{quantity: (repeats,)} and the seconds of all."""
     found: list[dict[str, Tensor]] = []
     took = 0.0
-    size = STACK if stacked else 1
+    # Several stacks, so that the spread holds that of the first weights.
+    size = max(1, min(STACK, repeats // 2)) if stacked else 1
     for first in range(0, repeats, size):
         batch = range(first, min(first + size, repeats))
         real = torch.stack(
@@ -134,53 +134,46 @@ def trial_to_limits(rows: list[Row], pairs: list[Pair]) -> list[Row]:
         equal = next((entry for entry in group if of[entry["pair"]].size == 0), None)
         if equal is None:
             continue
-        floor, critical = equal["mean"], equal["mean"] + ONE_SIDED * equal["spread"]
-        line = sorted(
-            (entry for entry in group if math.isfinite(entry["truth"])), key=lambda entry: entry["truth"]
-        )
+        floor, critical = equal["mean"], equal["mean"] + _reach(equal)
+        line = sorted(group, key=lambda entry: entry["truth"])
         smallest = _smallest(line, critical)
-        apart = _distance(quantity, smallest, of[equal["pair"]])
-        largest = _largest(line, quantity, floor, critical, smallest)
-        limits.append((quantity, family, n, floor, critical, smallest, apart, largest))
+        apart = math.nan
+        if smallest is not None and of[equal["pair"]].family.startswith("normals"):
+            apart = of[smallest["pair"]].size
+        truth = math.nan if smallest is None else smallest["truth"]
+        largest = _largest(line, quantity, floor, critical)
+        limits.append((quantity, family, n, floor, critical, truth, apart, largest))
     return limits
 
 
-def _smallest(line: list[dict[str, Any]], critical: float) -> float:
-    """NaN where not even the farthest pair is told from zero."""
-    for near, far in pairwise(line):
-        low, high = (entry["mean"] - ONE_SIDED * entry["spread"] for entry in (near, far))
-        if high >= critical:
-            share = 0.0 if low >= critical else (critical - low) / (high - low)
-            return float(near["truth"] + share * (far["truth"] - near["truth"]))
-    return math.nan
+def _reach(entry: dict[str, Any]) -> float:
+    """How far above its mean a new estimate is one time in 20."""
+    n = entry["repeats"] - entry["lost"]
+    quantile = float(stdtrit(n - 1, CONFIDENCE)) if n > 1 else math.nan
+    return quantile * math.sqrt(1 + 1 / max(n, 1)) * float(entry["spread"])
 
 
-def _distance(quantity: str, truth: float, equal: Pair) -> float:
-    """The distance of two normals with this truth; NaN of another family, or where there is no truth."""
-    if math.isnan(truth) or not equal.family.startswith("normals"):
-        return math.nan
-    name = quantity.removesuffix("_bound")
-
-    def excess(distance: float) -> float:
-        return normals_to_truth(distance, equal.dimensions)[name] - truth
-
-    if excess(0.0) >= 0:
-        return 0.0
-    return float(brentq(excess, 0.0, max(DISTANCES), xtol=1e-6))
-
-
-def _largest(
-    line: list[dict[str, Any]], quantity: str, floor: float, critical: float, smallest: float
-) -> float:
-    """Of the pairs that are told from zero: NaN where it is wrong from the first."""
-    rest = QUANTITIES[quantity.removesuffix("_bound")].at_equal
-    known = math.nan
-    for entry in line:
-        if not entry["truth"] >= smallest:
-            continue
-        allowed = max(WRONG * abs(entry["truth"] - rest), critical - floor)
-        error = entry["mean"] - entry["truth"]
-        if not min(abs(error), abs(error - (floor - rest))) <= allowed:
+def _smallest(line: list[dict[str, Any]], critical: float) -> dict[str, Any] | None:
+    """None where not even the farthest pair is told from zero."""
+    least = None
+    for entry in reversed(line):
+        if not entry["mean"] - _reach(entry) >= critical:
             break
-        known = entry["truth"]
-    return known
+        least = entry
+    return least
+
+
+def _largest(line: list[dict[str, Any]], quantity: str, floor: float, critical: float) -> float:
+    """NaN where no pair has an estimate."""
+    rest = QUANTITIES[quantity.removesuffix("_bound")].at_equal
+    wrong: list[float] = []
+    means: list[float] = []
+    for entry in line:
+        if math.isnan(entry["mean"]):
+            continue
+        allowed = max(WRONG * abs(entry["truth"] - rest), 2 * abs(floor - rest), critical - floor)
+        if math.isfinite(entry["truth"]) and abs(entry["mean"] - entry["truth"]) <= allowed:
+            means.append(float(entry["mean"]))
+        else:
+            wrong.append(float(entry["mean"] - _reach(entry)))
+    return min(wrong) if wrong else max(means, default=math.nan)

@@ -112,7 +112,7 @@ def _two_sample_test(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     accuracy = (right_real / n + right_fake / m) / 2
     # Of unequal sides the smaller one's number of coins: an average over n + m of unequal weight varies as
     # that of 4 / (1/n + 1/m) equal ones.
-    coins = int(4 / (1 / n + 1 / m))
+    coins = int(4 / (1 / n + 1 / m) + 1e-9)
     told = np.floor(accuracy.numpy() * coins + 1e-9)
     p_value = torch.from_numpy(np.asarray(binom.sf(told - 1, coins, 0.5)))
     return {"two_sample_accuracy": accuracy, "two_sample_p_value": p_value}
