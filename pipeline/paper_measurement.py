@@ -11,7 +11,7 @@ from pipeline.figures.comparisons import ALPHA
 from pipeline.figures.tables import CALIBRATION, Results, to_records
 from pipeline.trust import QUANTITY
 
-SHOWN_N = 2500  # of the table of estimators, or the largest N below that there is
+SHOWN_N = 10_000  # of the table of estimators, or the largest N below that there is
 KNOWN = "known_density_"
 
 

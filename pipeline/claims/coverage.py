@@ -11,6 +11,7 @@ It is not of length 0 at theta = 1, where a bootstrap over seeds is.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 
 from scipy.optimize import brentq
@@ -146,7 +147,7 @@ def _direction(results: Results, limit: Thresholds) -> Finding:
     # Two kinds of interval on every benchmark, two sides each.
     tail = (1 - limit["confidence"]) / (4 * len(protocols))
     found = [_compared(results, protocol, tail) for protocol in protocols]
-    above = [one for one in found if one.improvement[1] > 0.5]
+    above = [one for one in found if one.improvement[1] > 0.5 and _gap(one) >= limit["gap"]]
     below = [one for one in found if one.improvement[2] < 0.5]
     collapsing = [one for one in found if one.collapse_bounds[0] > limit["rate"]]
     verdict: Verdict = "inconclusive"
@@ -164,9 +165,26 @@ def _direction(results: Results, limit: Thresholds) -> Finding:
     reading = (
         f"Probability that a seed of KL ends with more modes than one of reverse KL: {places}; seeds of KL "
         f"that collapsed: {sum(one.collapse.collapsed for one in found)} of "
-        f"{sum(one.collapse.seeds for one in found)}."
+        f"{sum(one.collapse.seeds for one in found)}. The median of modes of KL lies above that of reverse "
+        "KL by "
+        + ", ".join(f"{_gap(one):.0%} of the modes on {one.protocol.benchmark}" for one in found)
+        + "."
     )
     return Finding(verdict, evidence, reading)
+
+
+def _gap(one: Direction) -> float:
+    """By how much of the modes the median of KL lies above that of reverse KL, seeds that missed aside.
+
+    -infinity where a side has none left.
+    """
+    sides = [
+        [seed.values[one.protocol.counted] for seed in one.held[name] if not seed.missed]
+        for name in (COVERS, SEEKS)
+    ]
+    if not all(sides):
+        return -inf
+    return (median(sides[0]) - median(sides[1])) / one.protocol.modes
 
 
 def _compared(results: Results, protocol: Protocol, tail: float) -> Direction:
@@ -225,5 +243,5 @@ _RATE = frozenset({"confidence", "rate", "fewest_seeds"})
 JUDGES = {
     "C1c": Judge(_many_modes, _RATE),
     "C1d": Judge(_within_modes, _RATE | {"spread"}),
-    "C3": Judge(_direction, _RATE | {"fewest_benchmarks"}),
+    "C3": Judge(_direction, _RATE | {"fewest_benchmarks", "gap"}),
 }

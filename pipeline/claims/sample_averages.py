@@ -70,7 +70,7 @@ def _averages(results: Results, distance: float) -> tuple[list[_Average], list[_
 def _sample_average(results: Results, limit: Thresholds) -> Finding:
     judged, others = _averages(results, limit["distance"])
     repeats, samples = judged[0].repeats, judged[0].samples
-    tail = 1 - (1 - limit["confidence"]) / (2 * len(judged))  # Bonferroni, two sides
+    tail = 1 - (1 - limit["confidence"]) / (4 * len(judged))  # Bonferroni: slope and mean, two sides
     of_slope, of_mean = float(stdtrit(repeats - 1, tail)), float(ndtri(tail)) / math.sqrt(repeats)
     verdict: Verdict = "inconclusive"
     if any(

@@ -156,7 +156,7 @@ def protocol_of(results: Results, benchmark: str) -> Protocol | None:
             setting["evaluation_samples"],
             modes,
             setting["collapse_below"],
-            "modes_occupied" if is_mixture else "classes_captured",
+            _COUNTED[setting["data"]["kind"]],
             "" if is_mixture else "_held_out_classifier",
         )
     except KeyError as error:
@@ -168,6 +168,13 @@ _MODES: dict[str, Callable[[dict[str, int]], int]] = {
     "grid": lambda data: data["side"] ** 2,
     "digits": lambda data: 10,
     "stacked_digits": lambda data: 1000,
+}
+# What says how many modes a seed holds, as pipeline/metrics counts them.
+_COUNTED = {
+    "ring": "modes_occupied",
+    "grid": "modes_occupied",
+    "digits": "classes_covered",
+    "stacked_digits": "classes_captured",
 }
 
 
