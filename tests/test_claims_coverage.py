@@ -125,7 +125,6 @@ def test_c3_by_hand(study: Study) -> None:
 
 def test_c3_is_not_supported_by_a_mode_or_two(study: Study) -> None:
     """Every seed of KL ends with more modes, by 4 % of them on the grid and by 0.1 % on stacked digits."""
-    study.many["ring"] = {"kl": [8] * 10, "reverse_kl": [8] * 10}
     study.many["grid"] = {"kl": [25] * 10, "reverse_kl": [24] * 10}
     study.many["stacked_digits"] = {"kl": [999] * 10, "reverse_kl": [998] * 10}
     record = study.verdicts()["C3"]
