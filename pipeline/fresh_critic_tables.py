@@ -27,7 +27,7 @@ Row = tuple[Any, ...]
 def read_fresh_critics(study: StudyPlan, root: Path) -> pd.DataFrame:
     """The measurements on every benchmark. Raises UserError when a file is missing or corrupt."""
     tables = []
-    for benchmark in dict.fromkeys(name for name, _ in study.runs):
+    for benchmark in study.of_every_variant:
         path = root / FRESH_CRITICS / benchmark / "fresh_critics.csv"
         again = f"run the stage fresh_critics@{benchmark}"
         try:
