@@ -419,8 +419,8 @@ def test_paths_are_written_relative_and_do_not_drift() -> None:
 
 
 def test_files_are_small(many: Path) -> None:
-    # All of reports/ stays under 5 MB.
-    assert sum(path.stat().st_size for path in (many / "reports/figures").iterdir()) < 1_500_000
+    # All of reports/ stays under 7 MB.
+    assert sum(path.stat().st_size for path in (many / "reports/figures").iterdir()) < 2_000_000
 
 
 def test_a_missing_table_and_a_missing_column_are_named(tmp_path: Path) -> None:
