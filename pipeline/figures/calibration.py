@@ -34,11 +34,16 @@ FAMILY = "normals_"
 
 
 def calibration(results: Results) -> Drawing | None:
-    """The smallest distance told from zero against N; the estimate over the truth against the distance."""
+    """The smallest distance told from zero against N; the estimate over the truth against the distance.
+
+    None without an estimator of KL.
+    """
     limits = results.calibration_limits
     families = list(dict.fromkeys(limits.family[limits.family.str.startswith(FAMILY)]))
     families.sort(key=_dimensions)
-    if not families:
+    trials = results.calibration_trials
+    of_the_truth = trials[trials.estimator.isin([name for name, _ in OF_THE_TRUTH])]
+    if not families or of_the_truth.empty:
         return None
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
@@ -49,8 +54,6 @@ def calibration(results: Results) -> Drawing | None:
         axes.set_title(f"({letter(index)}) D = {_dimensions(family)}", loc="left", fontsize=7)
         axes.set_xlabel("samples N")
     upper[0].set_ylabel("smallest distance told from 0 [std]")
-    trials = results.calibration_trials
-    of_the_truth = trials[trials.estimator.isin([name for name, _ in OF_THE_TRUTH])]
     shown = int(of_the_truth.n[of_the_truth.n <= SHOWN_N].max())
     for index, (axes, family) in enumerate(zip(lower, families, strict=True), start=len(families)):
         _shares(axes, trials[(trials.n == shown) & trials.pair.str.startswith(f"{family}_")])
