@@ -134,8 +134,8 @@ def test_an_objective_that_fails_its_checks_says_which_and_where(
     [
         (("objective", "minimaks"), ["unknown objective 'minimaks'", "did you mean 'minimax'"]),
         (("train", "rnig", "minimax"), ["unknown benchmark 'rnig'", "did you mean 'ring'"]),
-        (("train", "ring", "wgan_pg"), ["unknown variant 'wgan_pg'", "did you mean 'wgan_gp'"]),
-        (("evaluate", "ring", "wgan_pg"), ["unknown variant 'wgan_pg'"]),
+        (("train", "ring", "wgan_pg"), ["unknown variant on ring 'wgan_pg'", "did you mean 'wgan_gp'"]),
+        (("evaluate", "ring", "wgan_pg"), ["unknown variant on ring 'wgan_pg'"]),
         (("fetch", "digit"), ["'digit'", "did you mean 'digits'"]),
         (("plann",), ["No such command 'plann'", "'plan'"]),
         (("train", "ring"), ["variant"]),
