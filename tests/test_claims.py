@@ -10,7 +10,6 @@ from scipy import stats
 
 from pipeline import claims
 from pipeline.claims.declared import load_claims
-from pipeline.claims.trained import clopper_pearson
 from pipeline.errors import UserError
 from pipeline.metrics.registry import split_name
 
@@ -250,13 +249,6 @@ def test_c1_with_a_seed_missing_is_an_error(study: Study) -> None:
 def test_c1_reads_metrics_that_the_registry_knows() -> None:
     assert split_name("modes_occupied_n2500") == ("modes_occupied", 2500, None, None)
     assert split_name("largest_mode_share_n2500") == ("largest_mode_share", 2500, None, None)
-
-
-@pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (1, 1)])
-def test_clopper_pearson_is_scipys(k: int, n: int) -> None:
-    exact = stats.binomtest(k, n).proportion_ci(confidence_level=0.9, method="exact")
-    # Two solvers of one equation.
-    assert clopper_pearson(k, n, 0.05) == pytest.approx((exact.low, exact.high), rel=1e-9)
 
 
 # ---- what is missing or wrong

@@ -75,6 +75,9 @@ def test_rates_have_clopper_pearson_intervals() -> None:
     assert count_to_interval(10, 10) == pytest.approx((1, 0.025**0.1, 1), rel=1e-6)
     expected = (0.3, scipy.stats.beta.ppf(0.025, 3, 8), scipy.stats.beta.ppf(0.975, 4, 7))
     assert count_to_interval(3, 10) == pytest.approx(expected, rel=1e-6)
+    for count, n in ((0, 10), (3, 10), (10, 10), (1, 1)):
+        exact = scipy.stats.binomtest(count, n).proportion_ci(confidence_level=0.9, method="exact")
+        assert count_to_interval(count, n, 0.05)[1:] == pytest.approx((exact.low, exact.high), rel=1e-9)
 
 
 def test_mean_to_interval_is_scipys_t_interval() -> None:
@@ -163,13 +166,14 @@ def test_probability_of_improvement_counts_pairs_with_ties_as_half() -> None:
     assert probability_of_improvement(x, y, True).point == pytest.approx(u / 6)
 
 
-def test_the_interval_of_the_probability_is_newcombes() -> None:
+@pytest.mark.parametrize("tail", [0.025, 0.05 / 8])
+def test_the_interval_of_the_probability_is_newcombes(tail: float) -> None:
     """Its ends satisfy his equation, and mirror each other when the two variants are exchanged."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(0.7, 1, 10), rng.normal(0, 1, 14)
-    found, mirrored = probability_of_improvement(x, y, True), probability_of_improvement(y, x, True)
+    found, mirrored = (probability_of_improvement(*pair, tail=tail) for pair in ((x, y), (y, x)))
     assert (mirrored.low, mirrored.high) == pytest.approx((1 - found.high, 1 - found.low), abs=1e-9)
-    z = scipy.stats.norm.ppf(0.975)
+    z = scipy.stats.norm.ppf(1 - tail)
     for end in (found.low, found.high):
         variance = end * (1 - end) * (1 + 11 * ((1 - end) / (2 - end) + end / (1 + end))) / 140
         assert abs(end - found.point) == pytest.approx(z * math.sqrt(variance), abs=1e-8)

@@ -1,12 +1,7 @@
 """Claims on the modes that trained runs hold: C1c (many modes), C1d (within modes) and C3 (direction of KL).
 
-C3 compares two variants by the probability of improvement theta = P(X > Y) + P(X = Y) / 2 over pairs of
-seeds, with the interval of Newcombe 2006 (method 5): the theta at which the estimate is z standard errors
-away, with the variance of Hanley and McNeil 1982 and the mean N of both numbers of seeds in place of each::
-
-    V(theta) = theta (1 - theta) (1 + (N - 1) ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (n m)
-
-It is not of length 0 at theta = 1, where a bootstrap over seeds is.
+C3 compares two variants by the probability of improvement over pairs of seeds with Newcombe's interval
+(pipeline.statistics.comparing).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from statistics import median
 
-from scipy.optimize import brentq
-from scipy.special import ndtri
+import numpy as np
 
 from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed, titles
 from pipeline.claims.results import Results
@@ -27,34 +21,15 @@ from pipeline.claims.trained import (
     holds_few_modes,
     outcomes_of,
     protocol_of,
+    rates_to_verdict,
 )
+from pipeline.statistics import Interval
+from pipeline.statistics.comparing import probability_of_improvement
 
 MANY_MODES = ("grid", "stacked_digits")
 PLANE = ("ring", "grid")
 DIRECTION = ("ring", "grid", "stacked_digits")
 COVERS, BETWEEN, SEEKS = "kl", "jensen_shannon", "reverse_kl"
-Interval = tuple[float, float, float]  # point, low, high
-
-
-def probability_of_improvement(x: Sequence[float], y: Sequence[float]) -> float:
-    """P(X > Y) + P(X = Y) / 2 over all pairs of x (n,) and y (m,)."""
-    wins = sum((a > b) + (a == b) / 2 for a in x for b in y)
-    return float(wins) / (len(x) * len(y))
-
-
-def newcombe(point: float, n: int, m: int, tail: float) -> tuple[float, float]:
-    """The interval of a probability of improvement from n and m seeds, `tail` outside on either side."""
-    z, mean = float(-ndtri(tail)), (n + m) / 2
-
-    def distance(theta: float) -> float:
-        spread = 1 + (mean - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-        return (point - theta) ** 2 - z**2 * theta * (1 - theta) * spread / (n * m)
-
-    # At the ends of [0, 1] the estimate is a root itself; the other one lies within.
-    inner = 1e-9
-    low = float(brentq(distance, 0.0, min(point, 1 - inner), xtol=1e-12)) if point > 0 else 0.0
-    high = float(brentq(distance, max(point, inner), 1.0, xtol=1e-12)) if point < 1 else 1.0
-    return low, high
 
 
 def _many_modes(results: Results, limit: Thresholds) -> Finding:
@@ -93,12 +68,7 @@ def _rates(
             if outcome.collapsed:
                 where = f"{title.get(variant, variant)} on {protocol.benchmark}"
                 seen.append((outcome.collapsed, f"{where} ({outcome.collapsed} of {outcome.seeds})"))
-    verdict: Verdict = "inconclusive"
-    if all(protocol.seeds >= limit["fewest_seeds"] for protocol in protocols):
-        if any(low > limit["rate"] for low, _ in bounds):
-            verdict = "supported"
-        elif all(high < limit["rate"] for _, high in bounds):
-            verdict = "contradicted"
+    verdict = rates_to_verdict(bounds, min(protocol.seeds for protocol in protocols), limit)
     names = [text for _, text in sorted(seen, key=lambda pair: -pair[0])]
     best = max(low for low, _ in bounds)
     reading = (
@@ -147,8 +117,8 @@ def _direction(results: Results, limit: Thresholds) -> Finding:
     # Two kinds of interval on every benchmark, two sides each.
     tail = (1 - limit["confidence"]) / (4 * len(protocols))
     found = [_compared(results, protocol, tail) for protocol in protocols]
-    above = [one for one in found if one.improvement[1] > 0.5 and _gap(one) >= limit["gap"]]
-    below = [one for one in found if one.improvement[2] < 0.5]
+    above = [one for one in found if one.improvement.low > 0.5 and _gap(one) >= limit["gap"]]
+    below = [one for one in found if one.improvement.high < 0.5]
     collapsing = [one for one in found if one.collapse_bounds[0] > limit["rate"]]
     verdict: Verdict = "inconclusive"
     if all(protocol.seeds >= limit["fewest_seeds"] for protocol in protocols):
@@ -202,15 +172,20 @@ def _improvement(protocol: Protocol, x: Sequence[Seed], y: Sequence[Seed], tail:
     bound and wins in the upper; one of y does the opposite.
     """
     n, stem = protocol.seeds, protocol.counted
-    reached = [[seed.values[stem] for seed in side if not seed.missed] for side in (x, y)]
-    lost = [n - len(side) for side in reached]
-    everything = protocol.modes + 1.0
-    worst = ([*reached[0], *[-1.0] * lost[0]], [*reached[1], *[everything] * lost[1]])
-    best = ([*reached[0], *[everything] * lost[0]], [*reached[1], *[-1.0] * lost[1]])
-    point = probability_of_improvement(*reached) if all(reached) else 0.5
-    low, _ = newcombe(probability_of_improvement(*worst), n, n, tail)
-    _, high = newcombe(probability_of_improvement(*best), n, n, tail)
-    return point, low, high
+    nothing, everything = -1.0, protocol.modes + 1.0
+    reached = [np.array([seed.values[stem] for seed in side if not seed.missed]) for side in (x, y)]
+
+    def compared(lost_of_x: float, lost_of_y: float) -> Interval:
+        first, second = (
+            np.append(side, [lost] * (n - len(side)))
+            for side, lost in zip(reached, (lost_of_x, lost_of_y), strict=True)
+        )
+        return probability_of_improvement(first, second, tail=tail)
+
+    point = probability_of_improvement(reached[0], reached[1]).point if all(map(len, reached)) else 0.5
+    if n < 2:  # one pair of seeds has no interval: nothing is known
+        return Interval(point, 0.0, 1.0)
+    return Interval(point, compared(nothing, everything).low, compared(everything, nothing).high)
 
 
 def _direction_evidence(one: Direction, tail: float) -> list[Evidence]:

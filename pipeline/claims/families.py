@@ -15,8 +15,9 @@ from pipeline.claims.judging import (
     titles,
 )
 from pipeline.claims.results import Results
-from pipeline.claims.trained import clopper_pearson, final_seeds, holds_few_modes, protocol_of
+from pipeline.claims.trained import final_seeds, holds_few_modes, protocol_of
 from pipeline.errors import UserError
+from pipeline.statistics import count_to_interval
 
 RELATIVE = "of the larger of 1 and the size"
 
@@ -50,7 +51,7 @@ def _total_variation(results: Results, limit: Thresholds) -> Finding:
     if trained is None:
         return Finding(form, evidence, f"{exact}; the study has not trained it, so the form alone decides.")
     variant, good, seeds = trained
-    low, high = clopper_pearson(good, seeds, (1 - limit["confidence"]) / 2)
+    _, low, high = count_to_interval(good, seeds, (1 - limit["confidence"]) / 2)
     rate = limit["trained_rate"]
     verdict: Verdict = form
     if high < rate:

@@ -1,24 +1,12 @@
 """Claims judged from trained runs on the ring: C1a (one mode), C1b (few modes); and how runs are read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-from scipy.special import betaincinv
 
 from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed, titles
 from pipeline.claims.results import Results
 from pipeline.errors import UserError
-
-
-def clopper_pearson(successes: int, trials: int, tail: float) -> tuple[float, float]:
-    """The exact binomial interval with probability `tail` outside on either side.
-
-    low = Beta quantile(tail; k, n - k + 1), high = Beta quantile(1 - tail; k + 1, n - k).
-    """
-    low = float(betaincinv(successes, trials - successes + 1, tail)) if successes > 0 else 0.0
-    rest = trials - successes
-    high = float(betaincinv(successes + 1, rest, 1 - tail)) if rest > 0 else 1.0
-    return low, high
+from pipeline.statistics import count_to_interval
 
 
 @dataclass(frozen=True)
@@ -54,9 +42,8 @@ class Outcomes:
 
     def bounds(self, tail: float) -> tuple[float, float]:
         """Bounds of the rate of collapse: a diverged seed is no collapse below and one above."""
-        low, _ = clopper_pearson(self.collapsed, self.seeds, tail)
-        _, high = clopper_pearson(self.collapsed + self.diverged, self.seeds, tail)
-        return low, high
+        low = count_to_interval(self.collapsed, self.seeds, tail).low
+        return low, count_to_interval(self.collapsed + self.diverged, self.seeds, tail).high
 
 
 def _to_one_mode(results: Results, limit: Thresholds) -> Finding:
@@ -87,12 +74,6 @@ def _collapse(results: Results, limit: Thresholds, collapsed: Callable[[Seed, Pr
         for variant in protocol.variants
     }
     bounds = {variant: outcome.bounds(tail) for variant, outcome in outcomes.items()}
-    verdict: Verdict = "inconclusive"
-    if protocol.seeds >= limit["fewest_seeds"]:
-        if any(low > limit["rate"] for low, _ in bounds.values()):
-            verdict = "supported"
-        elif all(high < limit["rate"] for _, high in bounds.values()):
-            verdict = "contradicted"
     evidence = []
     for variant, outcome in outcomes.items():
         rate = outcome.collapsed / outcome.seeds
@@ -103,7 +84,17 @@ def _collapse(results: Results, limit: Thresholds, collapsed: Callable[[Seed, Pr
             _largest_share(results, protocol, variant, outcome),
         ]
     reading = _reading(outcomes, bounds, titles(results, "variants"), limit["rate"])
-    return Finding(verdict, evidence, reading)
+    return Finding(rates_to_verdict(bounds.values(), protocol.seeds, limit), evidence, reading)
+
+
+def rates_to_verdict(bounds: Iterable[tuple[float, float]], seeds: int, limit: Thresholds) -> Verdict:
+    """Whether any rate of collapse, in jointly valid bounds (low, high), lies above the `rate` of `limit`."""
+    bounds = list(bounds)
+    if seeds < limit["fewest_seeds"]:
+        return "inconclusive"
+    if any(low > limit["rate"] for low, _ in bounds):
+        return "supported"
+    return "contradicted" if all(high < limit["rate"] for _, high in bounds) else "inconclusive"
 
 
 def outcomes_of(

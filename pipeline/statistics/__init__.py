@@ -5,6 +5,7 @@
 
 from pipeline.statistics.intervals import (
     CONFIDENCE,
+    TAIL,
     Array,
     Interval,
     count_to_interval,
@@ -16,6 +17,7 @@ from pipeline.statistics.intervals import (
 
 __all__ = [
     "CONFIDENCE",
+    "TAIL",
     "Array",
     "Interval",
     "count_to_interval",

@@ -1,4 +1,4 @@
-"""Which of two variants is better, seed by seed, and how certain that is.
+"""Which of two variants is better, over all pairs of their seeds, and how certain that is.
 
 Probability of improvement: P(X > Y) + P(X = Y) / 2 for a seed X of one variant and a seed Y of the other. It
 needs no scale, so a seed that diverged takes part as the worst of all.
@@ -18,15 +18,18 @@ from scipy.optimize import brentq
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from pipeline.statistics.intervals import CONFIDENCE, Array, Interval
+from pipeline.statistics.intervals import TAIL, Array, Interval
 
-Z = float(ndtri((1 + CONFIDENCE) / 2))
+Z = -float(ndtri(TAIL))
 
 
-def probability_of_improvement(x: Array, y: Array, higher_is_better: bool) -> Interval:
-    """Values (S,) of X and (S',) of Y -> P(X is better) + P(they are equal) / 2 with its 95 % interval.
+def probability_of_improvement(
+    x: Array, y: Array, higher_is_better: bool = True, tail: float = TAIL
+) -> Interval:
+    """Values (S,) of X and (S',) of Y -> P(X is better) + P(they are equal) / 2 with its interval.
 
-    An end of the interval solves |theta - estimate| = z sqrt(V(theta)), with n the mean number of seeds,
+    `tail` is the probability outside each end, z its normal quantile. An end solves |theta - estimate| =
+    z sqrt(V(theta)), with n the mean number of seeds and
     V(theta) = theta (1 - theta) (1 + (n - 1) ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (S S').
     Newcombe 2006, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part
     2", Statistics in Medicine 25. NaN ends with fewer than two seeds on a side.
@@ -40,17 +43,18 @@ def probability_of_improvement(x: Array, y: Array, higher_is_better: bool) -> In
     if min(len(x), len(y)) < 2:
         return Interval(point, math.nan, math.nan)
     sizes = (len(x), len(y))
-    return Interval(point, _lower_end(point, *sizes), 1 - _lower_end(1 - point, *sizes))
+    z = -float(ndtri(tail))
+    return Interval(point, _lower_end(point, *sizes, z), 1 - _lower_end(1 - point, *sizes, z))
 
 
-def _lower_end(point: float, m: int, n: int) -> float:
+def _lower_end(point: float, m: int, n: int, z: float) -> float:
     if point <= 0:
         return 0.0
     mean = (m + n) / 2
 
     def excess(theta: float) -> float:
         shape = 1 + (mean - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-        return (point - theta) - Z * math.sqrt(theta * (1 - theta) * shape / (m * n))
+        return (point - theta) - z * math.sqrt(theta * (1 - theta) * shape / (m * n))
 
     # Positive at 0. At the estimate it is negative, or 0 where the estimate is 1: search the inside only.
     return float(brentq(excess, 0.0, min(point, 1 - 1e-12), xtol=1e-10))

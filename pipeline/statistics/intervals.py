@@ -21,12 +21,12 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, stdtrit
-from scipy.stats import binomtest
+from scipy.special import betaincinv, ndtr, stdtrit
 
 Array = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
 CUT = 0.25
 
 
@@ -103,7 +103,11 @@ def mean_to_interval(values: Array, confidence: float = CONFIDENCE) -> Interval:
     return Interval(point, point - reach, point + reach)
 
 
-def count_to_interval(count: int, n: int) -> Interval:
-    """`count` of n >= 1 seeds -> their share with its 95 % Clopper-Pearson interval."""
-    interval = binomtest(count, n).proportion_ci(CONFIDENCE, method="exact")
-    return Interval(count / n, float(interval.low), float(interval.high))
+def count_to_interval(count: int, n: int, tail: float = TAIL) -> Interval:
+    """`count` of n >= 1 seeds -> their share, with Clopper and Pearson's interval, `tail` outside each end.
+
+    low = Beta quantile(tail; k, n - k + 1), high = Beta quantile(1 - tail; k + 1, n - k).
+    """
+    low = float(betaincinv(count, n - count + 1, tail)) if count > 0 else 0.0
+    high = float(betaincinv(count + 1, n - count, 1 - tail)) if count < n else 1.0
+    return Interval(count / n, low, high)
