@@ -51,7 +51,6 @@ class _WithoutWeights(FeatureExtractorInceptionV3):  # type: ignore[misc]
 @pytest.fixture(scope="module")
 def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights in the format of weights-inception-2015-12-05-6726825d.pth."""
-    torch.set_num_threads(1)
     empty = io.BytesIO()
     torch.save({}, empty)
     empty.seek(0)

@@ -12,8 +12,7 @@ import torch_fidelity
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
-from pipeline.config import DigitsData, Setting, load_params
-from pipeline.data.fetch import digits
+from pipeline.config import Setting, load_params
 from pipeline.data.images import Images
 from pipeline.metrics import features
 from pipeline.metrics.fidelity import Fidelity, neighbour_distances
@@ -41,17 +40,6 @@ NEIGHBOURS = ("precision_k3", "recall_k3", "density_k5", "coverage_k5")
 
 def _generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(scope="module")
-def images() -> Images:
-    return digits(DigitsData(kind="digits", held_out=599, split_seed=0))
-
-
-@pytest.fixture(scope="module")
-def classifier(images: Images) -> features.Classifier:
-    torch.set_num_threads(1)
-    return features.train_classifier(images, epochs=3)
 
 
 def _random(rng: np.random.Generator, n: int, d: int, scale: float = 1.0) -> np.ndarray:

@@ -10,8 +10,7 @@ import pytest
 import scipy.integrate
 import torch
 
-from pipeline.config import DigitsData, RingData, load_params
-from pipeline.data.fetch import digits
+from pipeline.config import RingData, load_params
 from pipeline.data.images import Images
 from pipeline.data.mixtures import Mixture, ring
 from pipeline.errors import UserError
@@ -54,17 +53,6 @@ def _generator(seed: int = 0) -> torch.Generator:
 
 def _normal(n: int, mean: torch.Tensor, std: float, seed: int) -> torch.Tensor:
     return mean + std * torch.randn(n, 2, generator=_generator(seed), dtype=torch.float64)
-
-
-@pytest.fixture(scope="module")
-def images() -> Images:
-    return digits(DigitsData(kind="digits", held_out=599, split_seed=0))
-
-
-@pytest.fixture(scope="module")
-def classifier(images: Images) -> features.Classifier:
-    torch.set_num_threads(1)
-    return features.train_classifier(images, epochs=3)
 
 
 # Names

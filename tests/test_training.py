@@ -46,8 +46,7 @@ PENALTIES: list[Penalty] = [
 
 @pytest.fixture(autouse=True)
 def route(request: pytest.FixtureRequest) -> Iterator[str]:
-    """As in a stage: one thread, and the float32 route that a batch of 128 (or of the parameter) gets."""
-    torch.set_num_threads(1)
+    """As in a stage: the float32 route that a batch of 128 (or of the parameter) gets."""
     yield prepare_cpu(getattr(request, "param", 128) * 32)
     torch.backends.mkldnn.matmul.fp32_precision = "none"
 
