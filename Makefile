@@ -19,7 +19,7 @@ study: $(READY)  ## run whatever is stale, with progress, and say where the pape
 	@$(RUN) pipeline study
 
 test: $(READY)  ## run all tests, files in parallel
-	@$(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)  ## style, format and types
 	$(RUN) ruff check .

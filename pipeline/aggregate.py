@@ -63,8 +63,6 @@ SUMMARY_COLUMNS = [
     *("collapse_rate", "collapse_low", "collapse_high", "mark"),
 ]
 SEED_DIGITS = 5
-# More than real images have is a failure too: fakes that crowd, or that are all noise.
-UNRANKED = ("density_k5", "image_support")
 DIGITS = 6
 Row = tuple[Any, ...]
 
@@ -260,10 +258,7 @@ def study_content(study: StudyPlan, plans: list[RunPlan], root: Path) -> dict[st
         "features": {name: report for name, report in reports.items() if report["classifier_sha256"]},
         "objectives": objectives,
         "trains": {plan.variant: objective_name(plan, trained) for plan in plans},
-        "metrics": {
-            stem: {**vars(metric), **({"higher_is_better": None} if stem in UNRANKED else {})}
-            for stem, metric in METRICS.items()
-        },
+        "metrics": {stem: vars(metric) for stem, metric in METRICS.items()},
     }
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config import DigitsData, GridData, RingData
-from pipeline.data.fetch import digits
+from pipeline.config import GridData, RingData
+from pipeline.data.images import Images
 from pipeline.data.mixtures import Mixture, grid, ring
 from pipeline.metrics import coverage, support
 
@@ -58,35 +58,24 @@ def test_colliding_pairs_against_all_pairs() -> None:
     counts = torch.bincount(labels)
     pairs = int((labels[:, None] == labels).sum() - 40) // 2
     assert support.counts_to_colliding_pairs(counts) == pairs
-    degrees = support.counts_to_degrees(counts)
-    assert degrees.sum() / 2 == pairs
-    assert sorted(degrees) == sorted(((labels[:, None] == labels).sum(1) - 1).tolist())
 
 
-def test_no_coincidence_is_a_finite_estimate_with_an_open_interval() -> None:
-    got = support.degrees_to_support(np.zeros(50))
-    assert got.point == 1225
-    assert got.high == math.inf
-    # At this support the chance of no pair among 1225 is 2.5 %; Poisson for binomial is 0.6 % off.
-    assert (1 - 1 / got.low) ** 1225 == pytest.approx(0.025, rel=1e-2)
+def test_no_coincidence_is_a_finite_estimate() -> None:
+    assert support.pairs_to_support(0, 50) == 1225
 
 
 @pytest.mark.parametrize(("classes", "concentration"), [(1000, None), (1000, 1.0), (50, 0.3)])
-def test_the_interval_of_multinomials_covers_their_support(classes: int, concentration: float | None) -> None:
-    """400 repeats: a coverage of 95 % has a standard error of 1.1 %. Equal shares are the degenerate case."""
+def test_one_over_the_support_of_multinomials_is_unbiased(classes: int, concentration: float | None) -> None:
+    """400 repeats within 4 standard errors. Equal shares are the degenerate case."""
     rng = np.random.default_rng(1)
     shares = np.full(classes, 1 / classes)
     if concentration:
         shares = rng.dirichlet(np.full(classes, concentration))
     truth = 1 / np.square(shares).sum()
-    inside, rates = 0, []
+    rates = []
     for _ in range(400):
-        counts = torch.from_numpy(rng.multinomial(600, shares))
-        got = support.degrees_to_support(support.counts_to_degrees(counts))
-        inside += got.low <= truth <= got.high
-        rates.append(1 / got.point)
-    assert 0.92 < inside / 400 < 0.98
-    # 1 / point is unbiased.
+        colliding = support.counts_to_colliding_pairs(torch.from_numpy(rng.multinomial(600, shares)))
+        rates.append(1 / support.pairs_to_support(colliding, 600))
     error = np.std(rates) / 20
     assert np.mean(rates) == pytest.approx(1 / truth, abs=4 * error)
 
@@ -107,28 +96,24 @@ def test_support_of_points_against_all_pairs() -> None:
     expected = float((torch.pdist(points) <= 0.002).sum())
     got = support.samples_to_support(points.numpy(), 0.002)
     assert got == pytest.approx(500 * 499 / 2 / expected, rel=1e-12)
-    degrees = support.samples_to_degrees(points.numpy(), 0.002)
-    assert support.degrees_to_support(degrees).point == pytest.approx(got, rel=1e-12)
 
 
-def test_a_generator_of_m_points_has_support_m() -> None:
+def test_a_generator_of_m_points_has_support_m(images: Images) -> None:
     """Whatever the metric of coincidence: points of the plane, and images."""
     points = RING.means.repeat(50, 1).double().numpy()
     assert support.samples_to_support(points, 1e-6) == pytest.approx(399 / 49, rel=1e-12)
-    data = digits(DigitsData(kind="digits", held_out=599, split_seed=0))
-    radius = support.duplicate_radius(data.test_images)
-    few = data.train_images[:20].repeat(25, 1)
+    radius = support.duplicate_radius(images.test_images)
+    few = images.train_images[:20].repeat(25, 1)
     # 20 images of which some pairs are alike too, at most 1 in 100 of other classes and styles.
     assert 10 < support.images_to_support(few, radius) <= 499 / 24
 
 
-def test_images_are_the_scale_of_their_own_support() -> None:
+def test_images_are_the_scale_of_their_own_support(images: Images) -> None:
     """1 in 1000 pairs is within the radius by its definition; a quantile is off by at most one pair."""
-    data = digits(DigitsData(kind="digits", held_out=599, split_seed=0))
-    radius = support.duplicate_radius(data.test_images)
-    assert support.images_to_support(data.test_images, radius) == pytest.approx(1000, rel=1 / 179)
+    radius = support.duplicate_radius(images.test_images)
+    assert support.images_to_support(images.test_images, radius) == pytest.approx(1000, rel=1 / 179)
     # Other images of the same law: 179 pairs are expected, with a standard error of about a tenth.
-    assert support.images_to_support(data.train_images[:599], radius) == pytest.approx(1000, rel=0.4)
+    assert support.images_to_support(images.train_images[:599], radius) == pytest.approx(1000, rel=0.4)
 
 
 # Spread
@@ -186,6 +171,16 @@ def test_class_spreads_against_numpy_and_their_ratio() -> None:
     ratio = coverage.class_spread_ratio(shrunk, torch.from_numpy(labels), got, shares)
     assert ratio == pytest.approx(0.5, rel=1e-12)
     assert coverage.class_spread_ratio(shrunk[:1], torch.tensor([0]), got, shares) == 0
+    # A class without spread in the data has no ratio.
+    without = torch.where(torch.arange(4) == 1, 0.0, got)
+    assert coverage.class_spread_ratio(shrunk, torch.from_numpy(labels), without, shares) == pytest.approx(
+        0.5
+    )
+
+
+def test_a_mode_without_samples_is_not_occupied_whatever_its_share() -> None:
+    counts, shares = torch.tensor([10, 0, 0]), torch.tensor([0.5, 0.5, 0.0])
+    assert coverage.occupied(counts, shares).tolist() == [True, False, False]
 
 
 def test_samples_of_absurd_size_have_finite_coverage() -> None:

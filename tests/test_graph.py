@@ -34,6 +34,13 @@ ESTIMATORS = ("histogram", "known_density_ring")  # of all, to save time
 FRESH_CRITICS = {f"fresh_critics@{benchmark}" for benchmark in BENCHMARKS}  # of every variant
 AFTER_EVALUATE = {"aggregate", "claims", "figures", "paper", "movie@ring", "movie@digits"}
 TIMINGS = Path(".work/timings/smoke")
+# Of what theory computes besides: (module, number, instead). Whole it takes two minutes.
+SHORTER = (
+    ("__init__", "RANDOM_PAIRS = 200", "RANDOM_PAIRS = 3"),
+    ("trained_critic", "STEPS = 2000", "STEPS = 10"),
+    ("trained_fit", "UPDATES = 600", "UPDATES = 5"),
+    ("parallel_lines", "UPDATES = 800", "UPDATES = 20"),
+)
 # What a study makes and git keeps; the tests start without it.
 MADE = ("dvc.lock", "reports/figures", "reports/paper.pdf", "reports/paper.html")
 # Notes which of the project's files a stage opens for reading (see test_stages_read_only_what_they_declare).
@@ -118,6 +125,10 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     critics = {"fresh_critics": {"generator": KEPT}}
     edit(folder / "params.yaml", {"scale": "smoke", "study": study, **critics})
     edit(folder / "dvc.yaml", {"vars": [{"estimators": list(ESTIMATORS)}]})
+    for module, number, instead in SHORTER:
+        path = folder / "pipeline" / "theory" / f"{module}.py"
+        assert number in path.read_text(), f"{module}: {number}"
+        path.write_text(path.read_text().replace(number, instead))
     entries = yaml.safe_load((folder / "objectives.yaml").read_text())
     few = {name: entry for name, entry in entries.items() if name in OBJECTIVES}
     assert few.keys() == OBJECTIVES

@@ -271,6 +271,8 @@ def test_too_few_samples_are_refused() -> None:
     real = torch.randn(20, 2, generator=_generator())
     with pytest.raises(ValueError, match="at least 4 fakes"):
         Fidelity(real).measure(real[:3], ("precision_k3",), _generator())
+    with pytest.raises(ValueError, match="must be finite"):
+        Fidelity(real).measure(torch.full((9, 2), torch.nan), ("kid",), _generator())
 
 
 @pytest.mark.parametrize("pixels", [64, 192, 300])

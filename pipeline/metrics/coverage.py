@@ -72,8 +72,8 @@ def labels_to_coverage(labels: Tensor, frequencies: Tensor) -> dict[str, float]:
 
 
 def occupied(counts: Tensor, shares: Tensor) -> Tensor:
-    """Counts (K,) and expected shares (K,) -> which modes hold a tenth of their share, (K,) bool."""
-    return counts >= SHARE * counts.sum() * shares
+    """Counts (K,), expected shares (K,) -> which hold a tenth of their share, at least one; (K,) bool."""
+    return (counts > 0) & (counts >= SHARE * counts.sum() * shares)
 
 
 def overlap(counts: Tensor, shares: Tensor) -> float:
@@ -119,9 +119,10 @@ def class_spread_ratio(features: Tensor, labels: Tensor, real: Tensor, frequenci
     """Fakes' features (N, D) and labels (N,) -> the spread within a class over that of real images.
 
     real (classes,): `class_spreads` of real images; frequencies (classes,): of their labels. Median over the
-    classes that hold a tenth of their share; 0 where no class has two samples, 1 for a perfect sampler.
+    classes that hold a tenth of their share and vary in the data; 0 where none of them has two samples, 1
+    for a perfect sampler.
     """
     counts = torch.bincount(labels, minlength=len(frequencies))
     ratios = (class_spreads(features, labels, len(frequencies)) / real)[occupied(counts, frequencies)]
-    ratios = ratios[~ratios.isnan()]
+    ratios = ratios[ratios.isfinite()]
     return float(ratios.quantile(0.5)) if len(ratios) else 0.0

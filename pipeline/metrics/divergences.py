@@ -28,7 +28,7 @@ from pipeline.metrics.nearest import nearest_modes
 Array = npt.NDArray[np.float64]
 
 RINGS = 4
-SECTORS = 4
+SECTORS = 16
 OUTSIDE = 4.0
 NEIGHBOURS = 5
 # 5,000 points, one core: 0.08 s by tree and by all pairs in 8 dimensions, 0.31 and 0.06 s in 16.
@@ -41,7 +41,8 @@ class Partition:
     Within a mode the radius R in std has P(R > r) = exp(-r^2 / 2), so ring edges are
     sqrt(-2 log(1 - j / RINGS)), the last one cut at OUTSIDE; all beyond it is one cell per mode, of
     probability exp(-8) = 3.4e-4, so that stray samples are not excused by the tail of p.
-    Exact for modes further apart than the mixture's SEPARATION.
+    Exact for modes further apart than the mixture's SEPARATION. Generators flatten modes: of the JSD of modes
+    half as wide along one axis, 0.093 nats, 4 angles see 0.03 to 0.05, these see it all.
     """
 
     def __init__(self, mixture: Mixture) -> None:
@@ -129,6 +130,6 @@ def kth_distances(samples: Array, queries: Array, k: int) -> Array:
         brute = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(samples)
         distances = brute.kneighbors(queries)[0][:, k - 1 :]
     # Coinciding float32 samples would have an infinite density: no distance below their resolution counts.
-    resolution = float(np.finfo(np.float32).eps) * max(1.0, float(np.median(np.abs(samples))))
+    resolution = float(np.finfo(np.float32).eps) * (float(np.median(np.abs(samples))) or 1.0)
     result: Array = np.maximum(distances[:, 0], resolution)
     return result

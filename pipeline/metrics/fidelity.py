@@ -53,6 +53,10 @@ class Fidelity:
         The generator draws fid_infinity's subsets. Raises ValueError for another D, for too few fakes and
         for features that are not finite.
         """
+        if len(fakes) <= MANIFOLD_NEIGHBOURS:
+            raise ValueError(f"at least {MANIFOLD_NEIGHBOURS + 1} fakes are needed, not {len(fakes)}")
+        if not bool(fakes.isfinite().all()):
+            raise ValueError("features of fakes must be finite")
         found: dict[str, float] = {}
         if "fid" in stems:
             found["fid"] = features_to_fid(fakes, self.statistics)
@@ -68,8 +72,6 @@ class Fidelity:
         return {stem: found[stem] for stem in stems}
 
     def _neighbours(self, fakes: Tensor, with_recall: bool) -> dict[str, float]:
-        if len(fakes) <= MANIFOLD_NEIGHBOURS:
-            raise ValueError(f"at least {MANIFOLD_NEIGHBOURS + 1} fakes are needed, not {len(fakes)}")
         radii = neighbour_distances(fakes, (MANIFOLD_NEIGHBOURS,))[0] if with_recall else None
         precise, inside = 0, 0
         covered = torch.zeros(len(self.real), dtype=torch.bool)

@@ -125,7 +125,8 @@ def _note(setting: Setting, name: str) -> str:
 
 
 def _kind(stem: str) -> str:
-    return "ceiling" if METRICS[stem].higher_is_better else "floor"
+    """Of a perfect sampler: the best there is, or a value on both sides of which lie failures."""
+    return {True: "ceiling", False: "floor", None: "perfect"}[METRICS[stem].higher_is_better]
 
 
 def _row(benchmark: str, metric: str, kind: str, values: list[float]) -> dict[str, Any]:

@@ -141,7 +141,8 @@ IMAGE_METRICS = {
         "FID, N to infinity",
         "mean square feature",
         False,
-        "FID at 8 numbers of fakes from N/5 to N, by a line in 1/N extrapolated to infinitely many",
+        "FID at 8 numbers of fakes from N/5 to N, by a line in 1/N extrapolated to infinitely many; meant "
+        "for more fakes than five times the features",
     ),
     "kid": Metric(
         "KID",
@@ -166,7 +167,7 @@ IMAGE_METRICS = {
     "density_k5": Metric(
         "Density",
         "held-out images",
-        True,
+        None,
         "held-out images whose ball to their 5th neighbour holds a fake, counted per fake and over 5; 1 for "
         "equal laws, more where fakes crowd where held-out images do",
     ),
@@ -230,9 +231,9 @@ IMAGE_METRICS = {
     "image_support": Metric(
         "Effective support",
         "images",
-        True,
+        None,
         "1 / (probability that two fakes are as near in pixels as the nearest 1 in 1000 pairs of held-out "
-        "images), from all pairs (birthday paradox); 1000 for the held-out images themselves",
+        "images), from all pairs (birthday paradox); 1000 for the held-out images themselves, more by noise",
     ),
 }
 
@@ -241,8 +242,8 @@ RUN_METRICS = {
         "Collapsed",
         "0 or 1",
         False,
-        "1 when the samples reached the data and the modes occupied (classes covered) are fewer than the "
-        "benchmark's share of all that counts as collapse",
+        "1 when the samples reached the data and the modes occupied (classes covered; of stacked digits "
+        "captured) are fewer than the benchmark's share of all that counts as collapse",
     ),
     "missed": Metric(
         "Missed the data",

@@ -14,7 +14,6 @@ has the variance 2 std^2 in each coordinate.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,16 +28,6 @@ Array = npt.NDArray[np.float64]
 ROWS = 250  # of a matrix of pairs held at a time
 RADIUS = 0.1  # std of a mode, within which two points of the plane count as the same
 QUANTILE = 1e-3  # of the distances between real images: below it two images count as the same
-NORMAL_975 = 1.959963984540054
-POISSON_975 = -math.log(0.025)  # upper 97.5 % bound of a Poisson mean of which 0 was seen
-
-
-class Support(NamedTuple):
-    """Point and 95 % interval; `high` is infinite where no two samples coincide."""
-
-    point: float
-    low: float
-    high: float
 
 
 def counts_to_colliding_pairs(counts: Tensor) -> float:
@@ -53,40 +42,6 @@ def pairs_to_support(colliding: float, n: int) -> float:
     Where none does the value is n (n - 1) / 2, as if one did: a finite lower estimate.
     """
     return n * (n - 1) / 2 / max(colliding, 1.0)
-
-
-def degrees_to_support(degrees: Array) -> Support:
-    """d_i (N,), with how many others each sample coincides -> effective support with its 95 % interval.
-
-    Normal on the log scale. The jackknife variance of the pairs' mean counts the part that pairs have of
-    their own twice (Efron and Stein 1981): 2 c (1 - c) / N^2 of it is taken off again, and what is left is
-    at least the variance of independent pairs. Without a coincidence the lower end is the exact Poisson one.
-    """
-    n = len(degrees)
-    pairs, colliding = n * (n - 1) / 2, float(degrees.sum()) / 2
-    point = pairs_to_support(colliding, n)
-    if colliding == 0:
-        return Support(point, pairs / POISSON_975, math.inf)
-    rate = colliding / pairs
-    left_out = (colliding - degrees) / ((n - 1) * (n - 2) / 2)
-    jackknife = (n - 1) / n * float(np.square(left_out - left_out.mean()).sum())
-    independent = rate * (1 - rate) / pairs
-    error = math.sqrt(max(jackknife - 2 * rate * (1 - rate) / n**2, independent)) / rate
-    return Support(point, point * math.exp(-NORMAL_975 * error), point * math.exp(NORMAL_975 * error))
-
-
-def counts_to_degrees(counts: Tensor) -> Array:
-    """Counts (K,) -> d_i (N,) of the samples, those of the first value first."""
-    whole = counts.long()
-    degrees: Array = (whole - 1).repeat_interleave(whole).double().numpy()
-    return degrees
-
-
-def samples_to_degrees(samples: Array, radius: float) -> Array:
-    """samples (N, D) -> how many others lie within `radius` of each, (N,)."""
-    found = cKDTree(samples).query_ball_point(samples, radius, return_length=True)
-    degrees: Array = np.asarray(found, dtype=np.float64) - 1
-    return degrees
 
 
 def samples_to_support(samples: Array, radius: float) -> float:
