@@ -1,8 +1,9 @@
 """Which reported divergences can be trusted: the calibration's limits, as marks beside the numbers.
 
 Of the estimators that know the density (`calibrate known_density_ring`, `known_density_grid`) and for the N
-at hand: up to `critical` a single estimate is not told from zero; from `largest` on an estimate may be one
-that the calibration found wrong, of a pair that is farther apart than it says.
+at hand: up to `critical` a single estimate is not told from zero (`zero`); below `least`, or above `largest`
+where pairs are understated, it is as large as one of a pair that the calibration found misjudged (`wrong`);
+and where none is, above `largest` it is larger than that of every pair that was tried (`untried`).
 """
 
 import csv
@@ -10,31 +11,36 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from pipeline.config import MixtureData, Setting
 from pipeline.errors import UserError
 from pipeline.plan import RESULTS
 
-Mark = Literal["", "zero", "beyond", "uncalibrated"]
+Beyond = Literal["", "wrong", "untried"]
+Mark = Literal["", "zero", "wrong", "untried", "uncalibrated"]
 # Stem of a metric -> quantity of the estimators.
 QUANTITY = {"jsd": "jensen_shannon", "kl_forward": "kl", "kl_reverse": "reverse_kl"}
 
 
 @dataclass(frozen=True)
 class Range:
-    """From `critical` (told from zero) up to `largest`, both on the scale of the estimates."""
+    """What can be believed, on the scale of the estimates; `beyond`: what an estimate above `largest` is."""
 
     critical: float
+    least: float
     largest: float
+    beyond: Beyond
 
     def mark(self, value: float) -> Mark:
-        """Of an estimate; NaN has none."""
+        """Of an estimate; NaN has none, and one above `critical` is wrong where no pair was seen there."""
         if math.isnan(value):
             return ""
         if value <= self.critical:
             return "zero"
-        return "" if value <= self.largest else "beyond"
+        if not value >= self.least:
+            return "wrong"
+        return "" if value <= self.largest else self.beyond
 
 
 def ranges(setting: Setting, root: Path) -> dict[str, Range]:
@@ -53,7 +59,7 @@ def ranges(setting: Setting, root: Path) -> dict[str, Range]:
         law = setting.data.model_dump()
         if any(tried.get(key) != value for key, value in law.items()):
             return {}
-        limits = {row["quantity"]: Range(_number(row["critical"]), _number(row["largest"])) for row in rows}
+        limits = {row["quantity"]: _range(row) for row in rows}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError) as error:
@@ -68,6 +74,14 @@ def mark(stem: str, value: float, known: dict[str, Range]) -> Mark:
     if stem not in QUANTITY:
         return ""
     return known[stem].mark(value) if stem in known else "uncalibrated"
+
+
+def _range(row: dict[str, str]) -> Range:
+    beyond = row["beyond"]
+    if beyond not in get_args(Beyond):
+        raise ValueError(f"beyond: {beyond!r}")
+    critical, least, largest = (_number(row[name]) for name in ("critical", "least", "largest"))
+    return Range(critical, least, largest, cast("Beyond", beyond))
 
 
 def _number(text: str) -> float:

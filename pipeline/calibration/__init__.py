@@ -36,18 +36,16 @@ def calibrate(name: str, root: Path) -> None:
         prepare_cpu(64 * 64)  # products of the critics' layers are what takes the time
     rows, seconds = try_estimator(estimator, meant, plan.samples, plan.repeats, name in STACKED)
     folder = root / RESULTS / FOLDER
-    _write_packed(rows, folder / f"{name}.csv.gz")
+    _write_packed(rows, root / WORK / FOLDER / f"{name}.csv", folder / f"{name}.csv.gz")
     write_csv(trial_to_limits(rows, meant), LIMIT_COLUMNS, folder / f"{name}_limits.csv", DIGITS)
     write_atomic(folder / f"{name}.json", json_bytes(about(estimator)))
     write_atomic(root / WORK / FOLDER / f"{name}.json", json_bytes({str(n): s for n, s in seconds.items()}))
 
 
-def _write_packed(rows: list[tuple[Any, ...]], path: Path) -> None:
+def _write_packed(rows: list[tuple[Any, ...]], plain: Path, path: Path) -> None:
     """The trials packed: in git they would be half a megabyte. Equal rows give equal bytes."""
-    plain = path.with_suffix("")
     write_csv(rows, TRIAL_COLUMNS, plain, DIGITS)
     write_atomic(path, gzip.compress(plain.read_bytes(), mtime=0))
-    plain.unlink()
 
 
 def about(estimator: Estimator) -> dict[str, Any]:

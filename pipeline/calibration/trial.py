@@ -6,12 +6,19 @@ for critics: those train in stacks of repeats that share first weights and halve
     bias = mean over the repeats - truth,   spread = standard deviation over the repeats
 
 With k = t (1 + 1/n)^(1/2) spreads, t the 95 % quantile of Student's t for n repeats, a new estimate exceeds
-mean + k one time in 20, as far as estimates are normal. From the equal pair of a family come the `floor`, the
-mean at q = p, and `critical` = mean + k. A pair is told from zero when its mean - k is at least `critical`;
-`smallest` is the least truth from which on every pair that was tried is told, and `smallest_distance` how far
-apart its normals are: nothing is interpolated. `largest` bounds what can be believed from above: the least
-mean - k of a pair, one of infinite truth included, whose mean is off by more than WRONG of the truth and than
-two floors; without such a pair, the largest mean.
+mean + k one time in 20, as far as estimates are normal; where they are skewed at q = p, as those of kernels
+and projections, up to twice as often. From the equal pair of a family come the `floor`, the mean at q = p,
+and `critical` = mean + k. A pair is told from zero when its mean - k is at least `critical`; `smallest` is
+the least truth from which on every pair that was tried is told, `smallest_distance` how far apart its normals
+are, and `not_told` the largest truth of a pair that is not told: nothing is interpolated.
+
+A pair is misjudged when its mean is off by more than WRONG of its truth, one of infinite truth always. What
+can be believed lies above `least`, the largest mean + k of pairs whose divergence is overstated (`critical`,
+where that is larger), and up to `largest`, the least mean - k of those understated. `beyond` says what a
+larger estimate is: "wrong", as large as one of a pair that was misjudged, or "untried", larger than that of
+every pair. Where a pair has, within 1 %, the largest value that there is (log 2, say) and none is
+understated, `largest` is infinite. Pairs whose mean is at most `critical` are left out of these: the estimate
+itself says that it tells nothing.
 """
 
 import math
@@ -29,15 +36,18 @@ from pipeline.metrics.estimators.interface import QUANTITIES, Estimator
 from pipeline.metrics.streams import torch_generator
 
 TRIAL_COLUMNS = ["quantity", "pair", "n", "repeats", "truth", "mean", "spread", "lost"]
-LIMIT_COLUMNS = ["quantity", "family", "n", "floor", "critical", "smallest", "smallest_distance", "largest"]
+LIMIT_COLUMNS = [
+    *("quantity", "family", "n", "repeats", "floor", "critical", "smallest", "smallest_distance", "not_told"),
+    *("least", "largest", "beyond"),
+]
 # (from this N on, from this D on, a so manieth of the repeats): so an estimator takes minutes, not hours.
 SLOW = {
     "nearest_neighbours": ((10_000, 16, 12),),
     "kernel": ((5000, 1, 5),),
     "optimal_transport": ((1000, 1, 5), (2000, 1, 10)),
-    "critic_ratio": ((5000, 1, 5),),
-    "logistic_ratio": ((2500, 1, 5),),
 }
+REJECTS = "two_sample_rejects"  # of the two-sample test: its mean is the share of p-values up to LEVEL
+LEVEL = 0.05
 STACK = 10
 CONFIDENCE = 0.95  # one-sided
 WRONG = 0.25
@@ -65,6 +75,8 @@ def try_estimator(
             seconds.setdefault(n, []).append(took / count)
             for quantity in estimator.quantities:
                 rows += _rows(quantity, pair, n, values[quantity].numpy())
+            if "two_sample_p_value" in values:
+                rows.append(_rejections(pair, n, values["two_sample_p_value"].numpy()))
         told(pair.name)
     return rows, {n: float(np.median(found)) for n, found in seconds.items()}
 
@@ -117,6 +129,13 @@ def _rows(quantity: str, pair: Pair, n: int, values: np.ndarray) -> list[Row]:
     return [(quantity, pair.name, n, len(values), truth, mean, spread, len(values) - len(finite))]
 
 
+def _rejections(pair: Pair, n: int, p_values: np.ndarray) -> Row:
+    """Share of the repeats in which the test rejects p = q: the level at equal laws, else its power."""
+    truth = LEVEL if pair.size == 0 else math.nan
+    rejected = (p_values <= LEVEL).astype(np.float64)
+    return (REJECTS, pair.name, n, len(rejected), truth, float(rejected.mean()), float(rejected.std()), 0)
+
+
 def truth_of(quantity: str, pair: Pair) -> float | None:
     """The exact value; a lower bound is held against what it bounds. None where nothing exact is known."""
     return pair.truth.get(quantity.removesuffix("_bound"))
@@ -128,6 +147,8 @@ def trial_to_limits(rows: list[Row], pairs: list[Pair]) -> list[Row]:
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for row in rows:
         entry = dict(zip(TRIAL_COLUMNS, row, strict=True))
+        if entry["quantity"] == REJECTS:
+            continue
         groups.setdefault((entry["quantity"], of[entry["pair"]].family, entry["n"]), []).append(entry)
     limits = []
     for (quantity, family, n), group in groups.items():
@@ -141,8 +162,12 @@ def trial_to_limits(rows: list[Row], pairs: list[Pair]) -> list[Row]:
         if smallest is not None and of[equal["pair"]].family.startswith("normals"):
             apart = of[smallest["pair"]].size
         truth = math.nan if smallest is None else smallest["truth"]
-        largest = _largest(line, quantity, floor, critical)
-        limits.append((quantity, family, n, floor, critical, truth, apart, largest))
+        missed = [entry["truth"] for entry in line if entry is not equal and not _is_told(entry, critical)]
+        not_told = max(missed, default=math.nan)
+        believed = _believed(line, quantity, critical)
+        limits.append(
+            (quantity, family, n, equal["repeats"], floor, critical, truth, apart, not_told, *believed)
+        )
     return limits
 
 
@@ -157,23 +182,35 @@ def _smallest(line: list[dict[str, Any]], critical: float) -> dict[str, Any] | N
     """None where not even the farthest pair is told from zero."""
     least = None
     for entry in reversed(line):
-        if not entry["mean"] - _reach(entry) >= critical:
+        if not _is_told(entry, critical):
             break
         least = entry
     return least
 
 
-def _largest(line: list[dict[str, Any]], quantity: str, floor: float, critical: float) -> float:
-    """NaN where no pair has an estimate."""
-    rest = QUANTITIES[quantity.removesuffix("_bound")].at_equal
-    wrong: list[float] = []
-    means: list[float] = []
-    for entry in line:
-        if math.isnan(entry["mean"]):
-            continue
-        allowed = max(WRONG * abs(entry["truth"] - rest), 2 * abs(floor - rest), critical - floor)
-        if math.isfinite(entry["truth"]) and abs(entry["mean"] - entry["truth"]) <= allowed:
-            means.append(float(entry["mean"]))
-        else:
-            wrong.append(float(entry["mean"] - _reach(entry)))
-    return min(wrong) if wrong else max(means, default=math.nan)
+def _is_told(entry: dict[str, Any], critical: float) -> bool:
+    return bool(entry["mean"] - _reach(entry) >= critical)
+
+
+def _believed(line: list[dict[str, Any]], quantity: str, critical: float) -> tuple[float, float, str]:
+    """(least, largest, beyond) of pairs in the order of their truth; NaN without a mean above `critical`."""
+    known = QUANTITIES[quantity.removesuffix("_bound")]
+    seen = [entry for entry in line if entry["mean"] > critical]
+    if not seen:
+        return math.nan, math.nan, ""
+    understated = [
+        max(critical, entry["mean"] - _reach(entry))
+        for entry in seen
+        if not entry["mean"] >= entry["truth"] - WRONG * abs(entry["truth"] - known.at_equal)
+    ]
+    overstated = [
+        entry["mean"] + _reach(entry)
+        for entry in seen
+        if entry["mean"] > entry["truth"] + WRONG * abs(entry["truth"] - known.at_equal)
+    ]
+    least = max([critical, *overstated])
+    if understated:
+        return least, min(understated), "wrong"
+    if known.largest is not None and line[-1]["truth"] >= 0.99 * known.largest:
+        return least, math.inf, ""
+    return least, max(float(entry["mean"]) for entry in seen), "untried"
