@@ -1,6 +1,7 @@
 """What the paper says of the measurement itself, as plain JSON values."""
 
 import json
+from math import inf
 from typing import Any
 
 import pandas as pd
@@ -13,14 +14,17 @@ from pipeline.trust import QUANTITY
 
 SHOWN_N = 10_000  # of the table of estimators, or the largest N below that there is
 KNOWN = "known_density_"
+REJECTS = "two_sample_rejects"  # as pipeline/calibration/trial.py calls it
 
 
 def collect_measurement(results: Results) -> dict[str, Any]:
-    """{n, families, pairs, estimators, known, marks, variance, comparisons}; NaN becomes None.
+    """{n, families, pairs, estimators, ring, tests, known, marks, variance, comparisons}; NaN becomes None.
 
-    estimators: protocol and limits of each; known: of the metrics that know the density, by benchmark;
-    marks: how many of the study's divergences are outside their range; variance: by benchmark and metric;
-    comparisons: by benchmark and metric who is better and who is worse than the reference.
+    estimators: protocol and limits of each; ring: the Jensen-Shannon divergence of its pairs, true and
+    estimated; tests: how often the two-sample tests reject equal laws; known: of the metrics that know the
+    density, by benchmark; marks: how many of the study's divergences are outside their range; variance: by
+    benchmark and metric; comparisons: by benchmark and metric who is better and who is worse than the
+    reference.
     """
     limits, trials = results.calibration_limits, results.calibration_trials
     n = int(limits.n[limits.n <= SHOWN_N].max())
@@ -37,6 +41,8 @@ def collect_measurement(results: Results) -> dict[str, Any]:
             for name in dict.fromkeys(limits.estimator)
             if not name.startswith(KNOWN)
         ],
+        "ring": _on_ring(trials, results),
+        "tests": _tests(trials, results),
         "known": _known(results, limits),
         "marks": _marks(results),
         "variance": _variance(results),
@@ -54,6 +60,7 @@ def _estimator(
     facts = {one["name"]: one for one in protocol["quantities"]}
     quantity = next((one for one in ("jensen_shannon_bound", "kl") if one in facts), next(iter(facts)))
     rows = limits[(limits.quantity == quantity) & (limits.n == min(n, most))].set_index("family")
+    repeats = rows.repeats[rows.index.isin(families)]
     shown = {family: _plain(rows.smallest_distance.get(family)) for family in families}
     return {
         "name": name,
@@ -62,11 +69,47 @@ def _estimator(
         "bounds": any(name.endswith("_bound") for name in facts),
         "judged_by": facts[quantity]["title"],
         "smallest": shown,
+        "repeats": [int(repeats.min()), int(repeats.max())],
     }
 
 
+def _on_ring(trials: pd.DataFrame, results: Results) -> dict[str, Any] | None:
+    """{n, estimators, pairs: [{kind, size, truth, means}]}, None where no estimator has the divergence.
+
+    kind and size are those of the pair's name, `ring_KIND_SIZE`; means in the order of the estimators.
+    """
+    rows = trials[(trials.quantity == "jensen_shannon") & trials.pair.str.startswith("ring_")]
+    if rows.empty:
+        return None
+    n = int(rows.n[rows.n <= SHOWN_N].max())
+    rows = rows[rows.n == n]
+    means = rows.pivot(index="pair", columns="estimator", values="mean")
+    names = list(dict.fromkeys(rows.estimator))
+    pairs = []
+    for pair, truth in rows.groupby("pair", sort=False).truth.first().items():
+        _, kind, *size = str(pair).split("_")
+        values = [_plain(means.loc[str(pair), name]) for name in names]
+        pairs.append({"kind": kind, "size": size[0] if size else "", "truth": float(truth), "means": values})
+    titles = [_protocol(results, name)["title"] for name in names]
+    return {"n": n, "estimators": titles, "pairs": pairs}
+
+
+def _tests(trials: pd.DataFrame, results: Results) -> list[dict[str, Any]]:
+    """By estimator: how often its two-sample test rejects equal laws, over all families and N."""
+    rows = trials[(trials.quantity == REJECTS) & trials.truth.notna()]
+    return [
+        {
+            "title": _protocol(results, str(name))["title"],
+            "rejected": int((group["mean"] * group.repeats).round().sum()),
+            "repeats": int(group.repeats.sum()),
+            "level": float(group.truth.iloc[0]),
+        }
+        for name, group in rows.groupby("estimator", sort=False)
+    ]
+
+
 def _known(results: Results, limits: pd.DataFrame) -> list[dict[str, Any]]:
-    """Floor, critical value, smallest and largest truth of the divergences reported of each mixture."""
+    """Floor, critical value and range of the divergences reported of each mixture; no `largest`: no end."""
     rows = []
     for benchmark, title in {**results.benchmarks, **results.more_modes}.items():
         table = limits[limits.estimator == KNOWN + results.data(benchmark)["kind"]]
@@ -76,19 +119,20 @@ def _known(results: Results, limits: pd.DataFrame) -> list[dict[str, Any]]:
             metric = next((one for one in results.measured(benchmark) if one.stem == stem), None)
             if len(found) and metric is not None:
                 (record,) = to_records(found)
-                rows.append({"benchmark": title, "metric": metric.title, "n": metric.n} | record)
+                ends = {"largest": None if record["largest"] == inf else record["largest"]}
+                known = {"benchmark": title, "metric": metric.title, "n": metric.n}
+                rows.append(known | record | ends)
     return rows
 
 
 def _marks(results: Results) -> dict[str, Any]:
-    """Of the study's divergences with a mark: how many are not told from zero, and how many lie beyond."""
+    """Of the study's divergences: how many have each mark."""
     marked = results.summary[results.summary.metric.str.rpartition("_n")[0].isin(QUANTITY)]
     counts = marked.mark.fillna("").value_counts().to_dict()
     return {
         "all": len(marked),
         "zero": int(counts.get("zero", 0)),
-        "beyond": int(counts.get("beyond", 0)),
-        "uncalibrated": int(counts.get("uncalibrated", 0)),
+        **{mark: int(counts.get(mark, 0)) for mark in ("wrong", "untried", "uncalibrated")},
     }
 
 

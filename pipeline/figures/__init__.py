@@ -12,6 +12,7 @@ import matplotlib as mpl
 
 from pipeline.figures.calibration import calibration
 from pipeline.figures.comparisons import comparisons, profiles, variances
+from pipeline.figures.critic_estimates import critic_estimates
 from pipeline.figures.curves import (
     generator_gradient_norms,
     many_modes_through_training,
@@ -54,6 +55,7 @@ FIGURES: dict[str, Callable[[Results], Drawing | None]] = {
     "distance_jsd": distance_jsd,
     "slope_map": slope_map,
     "calibration": calibration,
+    "critic_estimates": critic_estimates,
     "three_panels": three_panels,
     "likelihood_spread": likelihood_spread,
     "frozen_and_total": frozen_and_total,

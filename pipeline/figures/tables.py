@@ -251,9 +251,28 @@ class Results:
 
     @cached_property
     def calibration_limits(self) -> pd.DataFrame:
-        """Floor, critical value, smallest and largest truth: by estimator, quantity, family and n."""
+        """Floor, critical value and what can be believed: by estimator, quantity, family and n."""
         return self._calibration(
-            "_limits.csv", "quantity family n floor critical smallest smallest_distance largest"
+            "_limits.csv",
+            "quantity family n repeats floor critical smallest smallest_distance least largest beyond",
+        )
+
+    @cached_property
+    def density_ratios(self) -> pd.DataFrame:
+        """What every trained critic says of each pair of known densities, by seed."""
+        exact = "kl reverse_kl jensen_shannon squared_hellinger total_variation"
+        columns = f"{exact} {' '.join(f'{name}_exact' for name in exact.split())}"
+        return self._table(
+            f"{CALIBRATION}/density_ratio.csv",
+            f"objective critic pair seed updates log_ratio_error {columns}",
+        )
+
+    @cached_property
+    def sample_averages(self) -> pd.DataFrame:
+        """The error of averages of the critic's gain over N samples."""
+        errors = "is_variance_finite root_mean_square_error exact_error"
+        return self._table(
+            f"{CALIBRATION}/sample_average.csv", f"objective critic pair samples repeats {errors}"
         )
 
     def _calibration(self, end: str, columns: str) -> pd.DataFrame:
