@@ -84,8 +84,8 @@ def aggregate(root: Path) -> None:
     summary, progress, final, curves, samples = [], [], [], [], []
     for plan in plans:
         run = (plan.benchmark, plan.variant)
-        known = trusted[plan.benchmark]
-        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples, known, backbones)
+        known = trusted[plan.benchmark], trust.floor_ranges(reference_rows, plan.benchmark)
+        summary += summary_rows(plan, metrics[run], study.settings.bootstrap_resamples, *known, backbones)
         progress += progress_rows(plan, metrics[run], study.settings.bootstrap_resamples)
         final += final_rows(plan, metrics[run])
         curves.append(curve_table(plan, history[run]))
@@ -142,6 +142,7 @@ def summary_rows(
     table: pd.DataFrame,
     resamples: int,
     known: dict[str, trust.Range],
+    floored: dict[str, trust.Range],
     backbones: tuple[str, ...] = (),
 ) -> list[Row]:
     """One row per metric at the final step, over the seeds that did not diverge; of images also in the
@@ -149,8 +150,8 @@ def summary_rows(
 
     The collapse rate is that of the seeds whose final samples are collapsed; a diverged seed counts as not
     collapsed in its lower bound and as collapsed in its upper. A run of which every seed diverged keeps its
-    rows: NaN, from 0 seeds. `mark` says of the point of a divergence whether it is in the estimator's `known`
-    range (pipeline/trust.py).
+    rows: NaN, from 0 seeds. `mark` says of the point of a divergence whether it is in the range of its
+    estimator (`known`, by stem) or above the floor of its metric (`floored`, by full name): see `trust`.
     """
     final = table[table["step"] == plan.generator_updates]
     diverged = int((table[table["metric"] == "diverged"]["value"] == 1).sum())
@@ -170,7 +171,9 @@ def summary_rows(
         interval = _interval(plan, metric, plan.generator_updates, values, resamples)
         median = float(np.median(values)) if len(values) else math.nan
         counts = (len(values), diverged)
-        mark = trust.mark(split_name(metric)[0], interval.point, known)
+        stem = split_name(metric).stem
+        is_floored = metric in floored
+        mark = floored[metric].mark(interval.point) if is_floored else trust.mark(stem, interval.point, known)
         rows.append((plan.benchmark, plan.variant, metric, "iqm", *interval, median, *counts, *rate, mark))
     return rows
 

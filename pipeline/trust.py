@@ -9,16 +9,20 @@ and where none is, above `largest` it is larger than that of every pair that was
 import csv
 import json
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from pipeline.config import MixtureData, Setting
 from pipeline.errors import UserError
+from pipeline.metrics.registry import split_name
 from pipeline.plan import RESULTS
 
 Beyond = Literal["", "wrong", "untried"]
 Mark = Literal["", "zero", "wrong", "untried", "uncalibrated"]
+# Divergences and distances that are not calibrated: a reference says what they are at equal laws.
+FLOORED = ("reverse_kl_modes", "reverse_kl_classes", "fid", "fid_infinity", "kid")
 # Stem of a metric -> quantity of the estimators.
 QUANTITY = {"jsd": "jensen_shannon", "kl_forward": "kl", "kl_reverse": "reverse_kl"}
 
@@ -67,6 +71,19 @@ def ranges(setting: Setting, root: Path) -> dict[str, Range]:
             f"{folder / name}: not what calibrate writes ({error}); run the stage calibrate@{name} again"
         ) from None
     return {stem: limits[quantity] for stem, quantity in QUANTITY.items() if quantity in limits}
+
+
+def floor_ranges(references: Iterable[Mapping[str, Any]], benchmark: str) -> dict[str, Range]:
+    """Full name -> range of the metrics of `benchmark` that have a floor instead of a calibration.
+
+    `references` are rows of references.csv: up to the upper end of what a perfect sampler has, or real data
+    against real data, a value is not told from theirs.
+    """
+    return {
+        row["metric"]: Range(row["high"], row["high"], math.inf, "")
+        for row in references
+        if row["benchmark"] == benchmark and split_name(row["metric"]).stem in FLOORED
+    }
 
 
 def mark(stem: str, value: float, known: dict[str, Range]) -> Mark:

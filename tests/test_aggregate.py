@@ -264,7 +264,18 @@ def test_a_perfect_sampler_meets_the_references(built: Path) -> None:
     assert references.loc["high_quality_n2500", "value"] == pytest.approx(1 - math.exp(-4.5), abs=1e-9)
     assert references.loc["modes_covered_n2500", "kind"] == "ceiling"
     assert references.loc["fid_n599_held_out_classifier", "kind"] == "real_vs_real"
-    assert set(references[references.benchmark == "ring"].kind) == {"floor", "ceiling"}
+    assert set(references[references.benchmark == "ring"].kind) == {"floor", "ceiling", "perfect"}
+    assert references.loc["mode_spread_ratio_n2500", "kind"] == "perfect"
+
+
+def test_what_cannot_be_told_from_real_data_is_marked(built: Path) -> None:
+    highs = _table(built, "references").set_index("metric").high
+    for benchmark, metric in (("ring", "reverse_kl_modes_n2500"), ("digits", "fid_n599_held_out_classifier")):
+        assert pd.isna(_summary(built, benchmark, COLLAPSED, metric)["mark"])
+        got = _summary(built, benchmark, PERFECT, metric)
+        assert (got["mark"] == "zero") == (got["point"] <= highs[metric])
+    # A perfect sampler's mean is below the upper end of its floor, but for chance.
+    assert _summary(built, "ring", PERFECT, "reverse_kl_modes_n2500")["mark"] == "zero"
 
 
 def test_a_collapsed_generator_is_seen_with_its_rate(built: Path) -> None:

@@ -27,7 +27,7 @@ from pipeline.errors import UserError
 from pipeline.metrics.estimators.interface import Estimator
 from pipeline.plan import CALIBRATION, PLAN
 from pipeline.settings import write_model
-from pipeline.trust import Range, mark, ranges
+from pipeline.trust import Range, floor_ranges, mark, ranges
 
 ROOT = Path(__file__).parents[1]
 
@@ -353,6 +353,19 @@ def test_a_mark_says_on_which_side_of_the_range_a_value_lies() -> None:
     assert Range(0.1, 0.1, 2.0, "wrong").mark(2.1) == "wrong"
     assert Range(0.1, 0.1, math.inf, "").mark(1e9) == ""
     assert Range(0.1, math.nan, math.nan, "").mark(0.2) == "wrong", "nothing was seen above `critical`"
+
+
+def test_a_floor_marks_what_cannot_be_told_from_real_data() -> None:
+    fid = "fid_n599_held_out_classifier"
+    rows = [
+        {"benchmark": "digits", "metric": fid, "high": 0.6},
+        {"benchmark": "digits", "metric": "precision_k3_n599_held_out_classifier", "high": 0.95},
+        {"benchmark": "ring", "metric": "reverse_kl_modes_n2500", "high": 0.003},
+    ]
+    found = floor_ranges(rows, "digits")
+    assert list(found) == [fid]
+    marks = [found[fid].mark(value) for value in (0.5, 0.6, 0.7, 1e9, math.nan)]
+    assert marks == ["zero", "zero", "", "", ""]
 
 
 def test_an_unknown_estimator_names_the_nearest(tmp_path: Path) -> None:
