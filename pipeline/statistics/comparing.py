@@ -9,8 +9,8 @@ Several tasks: the mean over them, its variance at each end recovered from the t
 Donner 2008).
 All of these take the seeds of two variants, and of two tasks, as independent. That is not exactly so: seed i
 has the same random streams (first weights, batches, noise) in every variant and on every benchmark, so that
-the i-th seeds may end alike. Shared luck would make an interval of a difference too wide and one of a mean over
-tasks too narrow.
+the i-th seeds may end alike. Shared luck would make an interval of a difference too wide and one of a mean
+over tasks too narrow.
 Tests: Mann-Whitney, exact under permutation also with ties, and Holm's correction over a family of them.
 """
 
