@@ -75,8 +75,8 @@ def _modes(results: Results, benchmarks: dict[str, str], log: bool) -> Drawing |
     caption = (
         f"The share {' and '.join(counted)} through training, one panel per variant, by family"
         + (", log scale" if log else "")
-        + ": interquartile mean over seeds (line) with its 95 % interval (band), measured at each checkpoint on "
-        f"{_samples(courses)}; a perfect sampler has 1 (dotted). A line that falls is collapse, one "
+        + ": interquartile mean over seeds (line) with its 95 % interval (band), measured at each checkpoint "
+        f"on {_samples(courses)}; a perfect sampler has 1 (dotted). A line that falls is collapse, one "
         "that rises again recovery. Grey: the middle half of the interquartile means of all variants on "
         f"{courses[0].title}."
     )
@@ -102,8 +102,8 @@ def spread_through_training(results: Results) -> Drawing | None:
         "occupied, one panel per variant, by family: interquartile mean over seeds (line) with its 95 % "
         f"interval (band), measured at each checkpoint on {_samples(courses)}. A perfect sampler has 1 "
         "(dotted); below it a mode shrinks, to a point at 0; above it samples blur, and 2.1 is the most: all "
-        "further than 3 std from their mode's own centre. Grey: the middle half of the interquartile means of "
-        f"all variants on {courses[0].title}."
+        "further than 3 std from their mode's own centre. Grey: the middle half of the interquartile means "
+        f"of all variants on {courses[0].title}."
     )
     return Drawing(figure, caption, _alt(groups, plane, "the spread within modes"), ("progress.csv",))
 

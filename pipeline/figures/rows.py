@@ -97,12 +97,13 @@ def _panel(axes: Axes, panel: Panel, variants: Mapping[str, Variant], places: Ma
                     list(shown.values()), [places[name] for name in shown], marker, ms=3.4, mfc=inside,
                     mec=edge, mew=width, zorder=4,
                 )  # fmt: skip
-    bars = [(low, high, places[name] - BELOW) for name, (_, low, high) in panel.beside.items()]
-    _segments(axes, bars, SOFT, 0.7, zorder=3)
-    axes.plot(
-        [point for point, _, _ in panel.beside.values()], [height for _, _, height in bars], "o", ms=2.2,
-        mfc="white", mec=SOFT, mew=0.6, zorder=4, linestyle="none",
-    )  # fmt: skip
+    if panel.beside:
+        bars = [(low, high, places[name] - BELOW) for name, (_, low, high) in panel.beside.items()]
+        _segments(axes, bars, SOFT, 0.7, zorder=3)
+        axes.plot(
+            [point for point, _, _ in panel.beside.values()], [height for _, _, height in bars], "o", ms=2.2,
+            mfc="white", mec=SOFT, mew=0.6, zorder=4, linestyle="none",
+        )  # fmt: skip
     for name in places:
         if name not in panel.values:
             note = panel.notes.get(name, panel.empty)
@@ -206,8 +207,8 @@ def collapse_panel(results: Results, benchmark: str, prefix: str = "") -> Panel:
             values.pop(variant, None)
     title = f"{prefix}collapsed" if prefix else "Collapsed"
     return Panel(
-        f"{title} (colour), missed (grey)", values, higher_is_better=False, limits=(-0.03, 1.03), empty="–",
-        beside=beside,
+        f"{title} (colour), missed (grey)", values, higher_is_better=False, limits=(-0.03, 1.03),
+        empty="— none reached", beside=beside,
     )  # fmt: skip
 
 
