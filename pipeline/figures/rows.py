@@ -95,7 +95,7 @@ def _panel(axes: Axes, panel: Panel, variants: Mapping[str, Variant], places: Ma
             for marker, shown in _in_frame(panel, group, look.marker).items():
                 axes.plot(
                     list(shown.values()), [places[name] for name in shown], marker, ms=3.4, mfc=inside,
-                    mec=edge, mew=width, zorder=4,
+                    mec=edge, mew=width, zorder=4, clip_on=marker not in "<>",
                 )  # fmt: skip
     if panel.beside:
         bars = [(low, high, places[name] - BELOW) for name, (_, low, high) in panel.beside.items()]
