@@ -170,7 +170,8 @@ def variance_rows(plans: Sequence[RunPlan], resampled: Runs) -> list[Row]:
     """Rows (VARIANCE_COLUMNS): training against evaluation variance of every metric that was resampled.
 
     resampled: rows (resampling.COLUMNS) of R fresh sets of samples from each final generator. Seeds of which
-    a value is infinite are left out; NaN with fewer than two seeds.
+    a value is infinite are left out. NaN: all with fewer than two seeds, the share without any variance, and
+    its ends where no resample differs (`variance_components`).
     Raises UserError when a run has not the same two or more resamples of every seed.
     """
     rows: list[Row] = []

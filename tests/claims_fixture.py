@@ -295,6 +295,7 @@ class Study:
             "stacked_digits": {"kl": [900] * 10, "reverse_kl": [300] * 10},
         }
         self.spread = {("grid", "reverse_kl"): 0.2}
+        self.largest_share: dict[tuple[str, str, int], float] = {}  # on many modes; in no row elsewhere
         self.modes_due, self.collapse_below, self.seeds = 8, 0.5, 10
         self.benchmarks = ("ring", "digits")
 
@@ -429,6 +430,11 @@ class Study:
                     rows.append({**row, "metric": stem, "value": kept})
                     rows.append({**row, "metric": "missed", "value": int(missed)})
                     rows.append(self._spread_row(row))
+                    if (benchmark, variant, seed) in self.largest_share:
+                        largest = stem.replace("modes_occupied", "largest_mode_share")
+                        largest = largest.replace("classes_captured", "largest_class_share")
+                        share = self.largest_share[benchmark, variant, seed]
+                        rows.append({**row, "metric": largest, "value": share})
         return rows
 
     def verdicts(self) -> dict[str, dict[str, Any]]:

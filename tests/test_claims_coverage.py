@@ -72,8 +72,44 @@ def test_c1d_reads_the_spread_of_seeds_that_reached_the_data(study: Study) -> No
     assert record["verdict"] == "supported"
     study.missed = {("minimax", seed) for seed in range(10)}
     record = study.verdicts()["C1d"]
-    assert evidence(record)["missed_seeds_minimax_ring"]["value"] == 10
+    found = evidence(record)
+    assert found["missed_seeds_minimax_ring"]["value"] == 10
+    # Of seeds that all missed the data nothing is told.
+    assert found["mode_spread_ratio_minimax_ring"]["value"] is None
+    assert found["modes_occupied_minimax_ring"]["value"] is None
     assert record["verdict"] == "inconclusive"
+    assert "modes flattened to a line have a ratio of 0.7 and do not count" in record["reading"]
+
+
+def test_medians_of_evidence_are_of_the_seeds_that_reached_the_data(study: Study) -> None:
+    study.many["grid"]["kl"] = [25] * 3 + [1] * 7
+    study.missed = {("kl on grid", seed) for seed in range(3, 10)}
+    found = evidence(study.verdicts()["C1c"])["modes_occupied_kl_grid"]
+    assert (found["value"], found["low"], found["high"]) == (25, 25, 25)
+
+
+def test_seeds_that_missed_the_data_and_are_at_one_mode_are_counted_apart(study: Study) -> None:
+    study.missed = {("kl on grid", seed) for seed in range(3)} | {("kl on stacked_digits", 0)}
+    study.largest_share = {("grid", "kl", seed): share for seed, share in enumerate((0.9, 0.89, 1.0, 1.0))}
+    records = study.verdicts()
+    for claim in ("C1c", "C1d", "C3"):
+        found = evidence(records[claim])
+        assert found["missed_degenerate_seeds_kl_grid"]["value"] == 2
+        # Where the share of a seed that missed is not in the table, the count is not known.
+        assert "missed_degenerate_seeds_kl_stacked_digits" not in found
+        assert "2 of 3 on grid" in records[claim]["reading"]
+        assert "stacked_digits put" not in records[claim]["reading"]
+    assert evidence(records["C1c"])["collapse_rate_kl_grid"]["value"] == 0
+
+
+def test_c1d_and_c1c_say_what_count_would_be_enough(study: Study) -> None:
+    study.many = {"grid": {"kl": [25] * 10}}
+    # One variant: 3 of 10 seeds have a lower bound of 0.067 at 2.5 %, 2 of 10 one of 0.025.
+    assert stats.beta.ppf(0.025, 3, 8) > 0.05 > stats.beta.ppf(0.025, 2, 9)
+    assert "Of 10 seeds it takes 3 to lift the bound above 0.05" in study.verdicts()["C1c"]["reading"]
+    study.seeds, study.many = 1, {"grid": {"kl": [25]}}
+    study.modes = {name: modes[:1] for name, modes in study.modes.items()}
+    assert "Of 1 seeds no count lifts the bound" in study.verdicts()["C1c"]["reading"]
 
 
 def test_c3_by_hand(study: Study) -> None:
@@ -122,6 +158,13 @@ def test_c3_lost_seeds_widen_the_interval_to_both_sides(study: Study) -> None:
     assert evidence(record)["lost_seeds_kl_grid"]["value"] == 4
     assert evidence(record)["collapse_rate_kl_grid"]["value"] == 0
     assert record["verdict"] == "inconclusive"
+    reading = record["reading"]
+    assert "on grid, KL 25 (6 of 10 seeds, 4 lost), reverse KL 5 (10 of 10 seeds, 0 lost)" in reading
+    assert "of 25 modes 80\N{NO-BREAK SPACE}% more under KL" in reading
+    assert "Of 20 seeds of KL 0 collapsed, of the 16 that reached the data; 2 missed them and 2" in reading
+    study.many["grid"]["kl"] = [None] * 10
+    reading = study.verdicts()["C3"]["reading"]
+    assert "on grid, KL no number (0 of 10 seeds, 10 lost), reverse KL 5 (10 of 10 seeds, 0 lost);" in reading
 
 
 def test_c3_of_one_seed_knows_nothing(study: Study) -> None:

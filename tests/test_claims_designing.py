@@ -139,6 +139,20 @@ def test_w1_does_not_count_seeds_that_missed_the_data(study: Study) -> None:
     assert study.verdicts()["W1"]["verdict"] == "contradicted"
 
 
+def test_w1_stands_beside_hinge(study: Study) -> None:
+    study.modes |= {"tv": [1] * 10, "step": [8] * 8 + [1] + [None]}
+    study.variant_settings = {"tv": {"objective": "total_variation"}, "step": {"objective": "hinge"}}
+    study.missed = {("step", 0)}
+    record = study.verdicts()["W1"]
+    assert "under this recipe it does not give a GAN." in record["reading"]
+    assert "reached the data in 8 of 10 seeds [0.44, 0.97] and kept most modes in 7." in record["reading"]
+    assert evidence(record)["reached_step"]["value"] == 0.8
+    del study.modes["step"]
+    record = study.verdicts()["W1"]
+    assert "Hinge" not in record["reading"]
+    assert "reached_step" not in evidence(record)
+
+
 def test_w1_untrained_says_so(study: Study) -> None:
     assert "the study has not trained it, so the form alone decides" in study.verdicts()["W1"]["reading"]
     study.benchmarks = ("digits",)

@@ -62,7 +62,12 @@ def test_v4(study: Study, decay: float, left: float, expected: str) -> None:
 
 
 def test_v4_reads_how_the_spread_grows(study: Study) -> None:
-    assert "goes from 1.5 to 3.5" in study.verdicts()["V4"]["reading"]
+    study.decay["non_saturating"] = -0.5
+    reading = study.verdicts()["V4"]["reading"]
+    assert "goes from 1.5 to 3.5" in reading
+    assert "it grows by 0.4 [0.32, 0.48] decades" in reading
+    study.decay["non_saturating"] = 0.5
+    assert "it changes (grows above 0) by -0.6 [-0.68, -0.52]" in study.verdicts()["V4"]["reading"]
 
 
 def _swap(study: Study, count: int) -> None:

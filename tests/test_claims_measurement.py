@@ -126,9 +126,17 @@ def test_the_intervals_of_slopes_hold_together(study: Study) -> None:
 def test_the_reading_tells_of_heavy_tails(study: Study) -> None:
     reading = judged(study, "D6").reading
     assert reading.endswith(
-        "On the other pairs 0 of 2 slopes of losses with a finite variance are more than 0.05 away "
-        "from -1/2, and the 2 of losses whose variance is infinite lie between -0.30 and -0.30."
+        "Each slope is of 50 repeats. The verdict is on this pair alone, not on the one 0.5 apart with a "
+        "second normal 1.26 times as wide. There 0 of 2 slopes of losses with a finite variance are more "
+        "than 0.05 away from -1/2, and the 2 of losses whose variance is infinite lie between -0.30 and "
+        "-0.30."
     )
+    for row in study.calibration["sample_average"]:
+        if row["pair"] == "wider" and row["is_variance_finite"]:
+            row["slope"] = -0.2 if row["critic"] == "best" else -0.42
+    reading = judged(study, "D6").reading
+    assert "There 2 of 2 slopes" in reading
+    assert "from -1/2 (they lie between -0.42 and -0.20), and the 2 of losses" in reading
     rows = study.calibration["sample_average"]
     study.calibration["sample_average"] = [row for row in rows if row["is_variance_finite"]]
     assert judged(study, "D6").reading.endswith("and no loss has an infinite variance.")

@@ -4,6 +4,8 @@ import itertools
 import json
 import re
 import shutil
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -19,11 +21,13 @@ from results_fixture import MANY, VARIANTS, write_results
 
 from pipeline.errors import UserError
 from pipeline.figures import FIGURES, curves, write_figures
-from pipeline.figures.families import spread
-from pipeline.figures.style import LOOKS, RC, WIDTH, Look
+from pipeline.figures.families import family_panels, spread
+from pipeline.figures.rows import Panel, collapse_panel, row_chart
+from pipeline.figures.style import LOOKS, RC, SOFT, WIDTH, Look
 from pipeline.figures.svg import relative
 from pipeline.figures.tables import FAMILIES, Results
 from pipeline.figures.vanishing import AT_DISTANCE, grouped
+from pipeline.statistics import count_to_interval
 
 MORE_MODES = ("grid", "stacked_digits")
 # Which name updates and remedies, and few objectives or none.
@@ -360,6 +364,109 @@ def test_profiles_are_of_the_best_and_equal_ones_are_drawn_once(many: Path, tmp_
     assert len(labels) == 4
 
 
+def edited(source: Path, root: Path, name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Results:
+    """The tables of `source`, one of them changed."""
+    folder = root / "reports/results"
+    shutil.copytree(source / "reports/results", folder)
+    change(pd.read_csv(folder / name)).to_csv(folder / name, index=False)
+    return Results(folder)
+
+
+def test_the_missed_stand_beside_the_collapsed_and_without_the_others_is_no_rate(
+    few: Path, tmp_path: Path
+) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        is_missed = (table.benchmark == "ring") & (table.metric == "missed")
+        names = table.variant[is_missed].unique()
+        table.loc[is_missed & (table.variant == names[0]), "value"] = 1
+        table.loc[is_missed & (table.variant == names[1]) & (table.seed == 0), "value"] = 1
+        return table
+
+    panel = collapse_panel(results := edited(few, tmp_path, "metrics.csv", change), "ring")
+    rows = results.metrics[(results.metrics.benchmark == "ring") & (results.metrics.metric == "missed")]
+    counts = rows.groupby("variant", sort=False).value.agg(["sum", "size"])
+    whole, some, *rest = counts.index
+    assert whole not in panel.values
+    assert {some, *rest} <= set(panel.values)
+    assert panel.beside[whole][0] == 1
+    assert panel.beside[some] == tuple(count_to_interval(1, int(counts.loc[some, "size"])))
+    assert set(panel.beside) == {whole, some}
+    drawing = FIGURES["intervals_ring"](results)
+    assert drawing is not None
+    last = drawing.figure.axes[-1]
+    assert [text.get_text() for text in last.texts].count(panel.empty) == 1
+    rings = [line for line in last.lines if line.get_markeredgecolor() == SOFT and line.get_marker() == "o"]
+    assert sorted(x for line in rings for x in line.get_xdata()) == sorted(
+        point for point, _, _ in panel.beside.values()
+    )
+
+
+def test_limits_of_a_share_never_meet_a_log_axis(few: Path) -> None:
+    """Of a small study all rates may lie above 0 and far apart."""
+    results = Results(few / "reports/results")
+    names = [variant.name for variant in results.variants.values()]
+    values = {name: (rate, rate / 2, 1.0) for name, rate in zip(names, itertools.cycle((0.01, 1.0)))}
+    panel = Panel("Rate", values, higher_is_better=False, limits=(-0.03, 1.03))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (axes,) = row_chart(results.families, [panel]).axes
+    assert axes.get_xscale() == "linear"
+    assert axes.get_xlim() == (-0.03, 1.03)
+
+
+def test_a_point_beyond_the_frame_is_a_triangle_at_its_edge(few: Path) -> None:
+    results = Results(few / "reports/results")
+    names = [variant.name for variant in results.variants.values()]
+    points = {name: (x, x, x) for name, x in zip(names, (-9.0, 0.5, 9.0), strict=False)}
+    (axes,) = row_chart(results.families, [Panel("x", points, None, limits=(0.0, 1.0))]).axes
+    drawn = {line.get_marker(): list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 1}
+    assert (drawn["<"], drawn[">"]) == ([0.0], [1.0])
+    assert any(x == [0.5] for marker, x in drawn.items() if marker in "osD")
+
+
+def test_curves_through_training_say_their_n_and_many_modes_have_a_log_axis(many: Path) -> None:
+    results = Results(many / "reports/results")
+    found = {}
+    for name in ("modes_through_training", "many_modes_through_training", "spread_through_training"):
+        found[name] = FIGURES[name](results)
+        assert found[name] is not None
+        sizes = {
+            results.find_through_training(benchmark, stem).n
+            for benchmark in (results.more_modes if name.startswith("many") else results.benchmarks)
+            for stem in ("modes_occupied", "classes_covered", "effective_classes", "mode_spread_ratio")
+            if results.find_through_training(benchmark, stem)
+        }
+        assert any(f"{n:,} " in found[name].caption for n in sizes)
+    axes = found["many_modes_through_training"].figure.axes[0]
+    assert axes.get_yscale() == "log"
+    assert axes.get_ylim()[0] < 1e-3
+    assert found["modes_through_training"].figure.axes[0].get_yscale() == "linear"
+
+
+def test_a_curve_that_ends_early_ends_at_a_cross(few: Path) -> None:
+    results = Results(few / "reports/results")
+    first, second = list(results.objectives)[:2]
+    x = np.arange(4.0)
+    curves_ = {first: (x, np.array([1.0, 2.0, np.nan, np.nan])), second: (x, np.array([1.0, 2.0, 3.0, 4.0]))}
+    panels = family_panels(Figure(), results, curves_, (0.1, 10.0), height=2.0)
+    crosses = [line for axes in panels for line in axes.lines if line.get_marker() == "x"]
+    assert [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in crosses] == [(1.0, 2.0)]
+    words = [text.get_text() for axes in panels for text in axes.texts]
+    assert sorted(word.endswith(" ×") for word in words) == [False, True]
+
+
+def test_a_game_that_leaves_the_frame_is_named(many: Path, tmp_path: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        games = list(dict.fromkeys(zip(table.objective, table.remedy, strict=True)))
+        is_first = (table.objective == games[0][0]) & (table.remedy == games[0][1])
+        return table.assign(theta=np.where(is_first & (table.step > 0), 5.0, 0.5), psi=0.5)
+
+    drawing = FIGURES["games_dirac"](edited(many, tmp_path, "theory/dirac_trajectories.csv", change))
+    assert drawing is not None
+    title = drawing.figure.axes[0].get_title(loc="left").removeprefix("(a) ")
+    assert f"Beyond the frame: {title}. A remedy is said to converge locally" in drawing.caption
+
+
 def test_variances_of_zero_stand_at_the_edge(many: Path) -> None:
     results = Results(many / "reports/results")
     drawing = FIGURES["variances"](results)
@@ -372,6 +479,28 @@ def test_variances_of_zero_stand_at_the_edge(many: Path) -> None:
     assert all(height > axes.get_ylim()[0] for line in edges for height in line.get_ydata())
     others = sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() in "osD")
     assert others == (panel.training_variance > 0).sum()
+
+
+def test_variances_leave_out_what_has_none_and_say_so(many: Path, tmp_path: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        known = table.index[table.training_variance.notna()]
+        table.loc[known, ["training_variance", "training_share"]] = 1.0, 0.995
+        table.loc[known[:3], ["training_variance", "evaluation_variance", "training_share"]] = 0, 0, np.nan
+        table.loc[known[3], "evaluation_variance"] = 0
+        return table
+
+    drawing = FIGURES["variances"](results := edited(many, tmp_path, "variance.csv", change))
+    assert drawing is not None
+    size = len(results.variance.training_variance.dropna())
+    assert f"(1 of {size} points, a variant by a metric). Left out: 3 points without" in drawing.caption
+    drawn = sum(
+        len(line.get_xdata())
+        for axes in drawing.figure.axes
+        for line in axes.lines
+        if line.get_marker() in ("o", "s", "D", "v")
+    )
+    assert drawn == size - 3
+    assert drawing.figure.axes[0].texts[0].get_text() == "99.5 %"
 
 
 def test_without_the_reference_there_are_no_comparisons(few: Path) -> None:

@@ -328,10 +328,22 @@ def test_training_without_variance_has_none() -> None:
 def test_degenerate_components_are_what_they_should_be() -> None:
     same = variance_components(np.repeat([[0.1], [0.7], [0.3]], 3, axis=1))
     assert same.training == pytest.approx(np.var([0.1, 0.7, 0.3], ddof=1), rel=1e-12)
-    assert (same.evaluation, same.training_share, same.low, same.high) == (0, 1, 1, 1)
+    assert (same.evaluation, same.training_share) == (0, 1)
+    # Three equal evaluations of each do not show that no evaluation would differ.
+    assert math.isnan(same.low)
+    assert math.isnan(same.high)
     none = variance_components(np.full((4, 3), 0.1))
     assert (none.training, none.evaluation) == (0, 0)
     assert math.isnan(none.training_share)
+    # One mode of 25 lost once in forty: equal mean squares, but for the last digit of their sums.
+    counts = np.full((10, 4), 25.0)
+    counts[0, 3] = 24
+    assert variance_components(counts).evaluation == pytest.approx(1 / 40)
+    assert variance_components(counts)[:1] + variance_components(counts)[2:4] == (0, 0, 0)
+    tiny = variance_components(213.062 + 1e-3 * np.random.default_rng(13).normal(size=(5, 3)))
+    assert tiny.evaluation > 0
+    rounded = variance_components(np.float32(213.062) * (1 + 1e-8 * np.arange(15.0).reshape(5, 3)))
+    assert (rounded.training, rounded.evaluation) == (0, 0)
     assert all(math.isnan(value) for value in variance_components(np.ones((1, 3))))
     for bad in (np.ones((4, 1)), np.ones(4), np.array([[1.0, math.inf]] * 3)):
         with pytest.raises(ValueError, match="R >= 2"):

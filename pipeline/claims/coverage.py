@@ -6,7 +6,7 @@ C3 compares two variants by the probability of improvement over pairs of seeds w
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite, sqrt
 from statistics import median
 
 import numpy as np
@@ -14,12 +14,16 @@ import numpy as np
 from pipeline.claims.judging import Evidence, Finding, Judge, Thresholds, Verdict, listed, titles
 from pipeline.claims.results import Results
 from pipeline.claims.trained import (
+    NBSP,
     Outcomes,
     Protocol,
     Seed,
+    degenerate_evidence,
+    degenerate_reading,
     final_seeds,
     holds_few_modes,
     outcomes_of,
+    power_reading,
     protocol_of,
     rates_to_verdict,
 )
@@ -40,7 +44,17 @@ def _within_modes(results: Results, limit: Thresholds) -> Finding:
     def collapsed(seed: Seed, protocol: Protocol) -> bool:
         return seed.values["mode_spread_ratio"] < limit["spread"]
 
-    return _rates(results, limit, PLANE, collapsed, "collapsed within modes", ("mode_spread_ratio",))
+    found = _rates(results, limit, PLANE, collapsed, "collapsed within modes", ("mode_spread_ratio",))
+    if not found.evidence:
+        return found
+    # A line through the mode's centre keeps the variance of one axis of two.
+    flat = (
+        f" The spread is over both axes: modes flattened to a line have a ratio of {sqrt(1 / 2):.1f} and do "
+        "not count as collapsed."
+        if sqrt(1 / 2) >= limit["spread"]
+        else ""
+    )
+    return Finding(found.verdict, found.evidence, found.reading + flat)
 
 
 def _rates(
@@ -55,27 +69,36 @@ def _rates(
     protocols = _protocols(results, benchmarks)
     if not protocols:
         return Finding("inconclusive", [], f"The study has no runs on {' or '.join(benchmarks)}.")
-    tail = (1 - limit["confidence"]) / (2 * sum(len(protocol.variants) for protocol in protocols))
+    intervals = sum(len(protocol.variants) for protocol in protocols)
+    tail = (1 - limit["confidence"]) / (2 * intervals)
     evidence, bounds, seen = [], [], []
+    ended: dict[str, list[Outcomes]] = {}
     title = titles(results, "variants")
     for protocol in protocols:
         for variant in protocol.variants:
             final = final_seeds(results, protocol, variant, (protocol.counted, *beside))
             outcome = outcomes_of(protocol, final, collapsed)
+            ended.setdefault(_place(results, protocol), []).append(outcome)
             bounds.append(outcome.bounds(tail))
             name = f"{variant}_{protocol.benchmark}"
             evidence += _evidence(name, outcome, bounds[-1], final, (*beside, protocol.counted))
             if outcome.collapsed:
-                where = f"{title.get(variant, variant)} on {protocol.benchmark}"
+                where = f"{title.get(variant, variant)} on {_place(results, protocol)}"
                 seen.append((outcome.collapsed, f"{where} ({outcome.collapsed} of {outcome.seeds})"))
-    verdict = rates_to_verdict(bounds, min(protocol.seeds for protocol in protocols), limit)
+    seeds = min(protocol.seeds for protocol in protocols)
+    verdict = rates_to_verdict(bounds, seeds, limit)
     names = [text for _, text in sorted(seen, key=lambda pair: -pair[0])]
     best = max(low for low, _ in bounds)
     reading = (
         f"Seeds {word}: {listed(names)}; the highest lower bound of a rate is {best:.2g}, and more than "
         f"{limit['rate']:g} is asked for."
+        f"{power_reading(seeds, intervals, tail, limit['rate'])}{degenerate_reading(ended)}"
     )
     return Finding(verdict, evidence, reading)
+
+
+def _place(results: Results, protocol: Protocol) -> str:
+    return titles(results, "benchmarks").get(protocol.benchmark, protocol.benchmark)
 
 
 def _evidence(
@@ -85,15 +108,19 @@ def _evidence(
     final: Sequence[Seed],
     stems: Sequence[str],
 ) -> list[Evidence]:
+    """The rate, the seeds set aside, and the median and range of each metric over those that are left."""
     rate = outcome.collapsed / outcome.seeds
     found = [Evidence(f"collapse_rate_{name}", rate, "of the seeds", *bounds)]
-    for what in ("missed", "diverged"):
-        if count := getattr(outcome, what):
-            found.append(Evidence(f"{what}_seeds_{name}", float(count), "seeds"))
+    if outcome.missed:
+        found.append(Evidence(f"missed_seeds_{name}", float(outcome.missed), "seeds"))
+        found += degenerate_evidence(name, outcome)
+    if outcome.diverged:
+        found.append(Evidence(f"diverged_seeds_{name}", float(outcome.diverged), "seeds"))
+    unit = "median, range of the seeds that reached the data"
     for stem in stems:
-        values = [seed.values[stem] for seed in final]
+        values = [seed.values[stem] for seed in final if not seed.missed]
         ends = (min(values), max(values)) if values else (None, None)
-        found.append(Evidence(f"{stem}_{name}", median(values) if values else None, "median, range", *ends))
+        found.append(Evidence(f"{stem}_{name}", median(values) if values else None, unit, *ends))
     return found
 
 
@@ -127,20 +154,50 @@ def _direction(results: Results, limit: Thresholds) -> Finding:
         elif len(above) >= limit["fewest_benchmarks"]:
             verdict = "supported"
     evidence = [item for one in found for item in _direction_evidence(one, tail)]
-    places = ", ".join(
-        f"{one.improvement[0]:.2g} on {one.protocol.benchmark} ({one.improvement[1]:.2g} to "
-        f"{one.improvement[2]:.2g})"
-        for one in found
+    return Finding(verdict, evidence, _direction_reading(results, found))
+
+
+def _direction_reading(results: Results, found: Sequence[Direction]) -> str:
+    places = {_place(results, one.protocol): one for one in found}
+    total = Outcomes(
+        collapsed=sum(one.collapse.collapsed for one in found),
+        missed=sum(one.collapse.missed for one in found),
+        missed_degenerate=None,
+        diverged=sum(one.collapse.diverged for one in found),
+        seeds=sum(one.collapse.seeds for one in found),
     )
-    reading = (
-        f"Probability that a seed of KL ends with more modes than one of reverse KL: {places}; seeds of KL "
-        f"that collapsed: {sum(one.collapse.collapsed for one in found)} of "
-        f"{sum(one.collapse.seeds for one in found)}. The median of modes of KL lies above that of reverse "
-        "KL by "
-        + ", ".join(f"{_gap(one):.0%} of the modes on {one.protocol.benchmark}" for one in found)
-        + "."
+    improvements = ", ".join(
+        f"{one.improvement.point:.2g} on {place} ({one.improvement.low:.2g} to {one.improvement.high:.2g})"
+        for place, one in places.items()
     )
-    return Finding(verdict, evidence, reading)
+    compared = "; ".join(f"on {place}, {_sides(one)}" for place, one in places.items())
+    return (
+        f"Probability that a seed of KL ends with more modes than one of reverse KL: {improvements}. Behind "
+        f"it, the median of modes over the seeds that reached the data: {compared}. Of {total.seeds} seeds "
+        f"of KL {total.collapsed} collapsed, of the {total.reached} that reached the data; {total.missed} "
+        f"missed them and {total.diverged} diverged."
+        + degenerate_reading({f"{place} (KL)": [one.collapse] for place, one in places.items()})
+    )
+
+
+def _sides(one: Direction) -> str:
+    """Both medians, each with how many seeds it is of, and their difference as a share of all modes."""
+    said = []
+    for name, words in ((COVERS, "KL"), (SEEKS, "reverse KL")):
+        values = _modes_held(one, name)
+        middle = f"{median(values):g}" if values else "no number"
+        lost = one.protocol.seeds - len(values)
+        said.append(f"{words} {middle} ({len(values)} of {one.protocol.seeds} seeds, {lost} lost)")
+    gap = _gap(one)
+    if not isfinite(gap):
+        return ", ".join(said)
+    side = "equal" if gap == 0 else f"{100 * abs(gap):.3g}{NBSP}% {'more' if gap > 0 else 'fewer'} under KL"
+    return f"{', '.join(said)}: of {one.protocol.modes} modes {side}"
+
+
+def _modes_held(one: Direction, name: str) -> list[float]:
+    """The modes of each seed of one side that reached the data."""
+    return [seed.values[one.protocol.counted] for seed in one.held[name] if not seed.missed]
 
 
 def _gap(one: Direction) -> float:
@@ -148,10 +205,7 @@ def _gap(one: Direction) -> float:
 
     -infinity where a side has none left.
     """
-    sides = [
-        [seed.values[one.protocol.counted] for seed in one.held[name] if not seed.missed]
-        for name in (COVERS, SEEKS)
-    ]
+    sides = [_modes_held(one, name) for name in (COVERS, SEEKS)]
     if not all(sides):
         return -inf
     return (median(sides[0]) - median(sides[1])) / one.protocol.modes
@@ -199,13 +253,15 @@ def _direction_evidence(one: Direction, tail: float) -> list[Evidence]:
     rate = one.collapse.collapsed / one.collapse.seeds
     found.append(Evidence(f"collapse_rate_{COVERS}_{place}", rate, "of the seeds", *one.collapse_bounds))
     for name, seeds in one.held.items():
-        values = [seed.values[protocol.counted] for seed in seeds if not seed.missed]
+        values = _modes_held(one, name)
         middle = median(values) if values else None
         low, high = (min(values), max(values)) if values else (None, None)
         unit = f"of {protocol.modes}, median, range"
         found.append(Evidence(f"modes_{name}_{place}", middle, unit, low, high))
         lost = protocol.seeds - len(values)
         found.append(Evidence(f"lost_seeds_{name}_{place}", float(lost), "seeds"))
+        if any(seed.missed for seed in seeds):
+            found += degenerate_evidence(f"{name}_{place}", outcomes_of(protocol, seeds, holds_few_modes))
     return found
 
 

@@ -96,6 +96,11 @@ def _said(one: Interval, seeds: dict[int, float]) -> str:
     return f"{one.point:.1f} [{one.low:.1f}, {one.high:.1f}] with {falls} of {len(seeds)} falling"
 
 
+def _grown(one: Interval) -> str:
+    """By how many decades the mean grows, with its interval: the decay turned round."""
+    return f"{-one.point:.2g} [{-one.high:.2g}, {-one.low:.2g}]"
+
+
 def _told_apart(results: Results, counted: Iterable[Point]) -> str:
     where = list(counted)
     if not where:
@@ -136,10 +141,11 @@ def _non_saturating_lives(results: Results, limit: Thresholds) -> Finding:
     )
     if found:
         spread = [_spread(results, point, name) for point in counted]
-        changes = listed([f"{-one.point:.2g}" for one in found.values()])
+        moves = "grows" if all(one.point <= 0 for one in found.values()) else "changes (grows above 0)"
+        changes = listed([_grown(one) for one in found.values()])
         first, last = (listed([f"{pair[end]:.2g}" for pair in spread]) for end in (0, 1))
         reading += (
-            f"At the {len(counted)} saved generators that are told from data it grows by {changes} "
+            f"At the {len(counted)} saved generators that are told from data it {moves} by {changes} "
             f"decades, and the standard deviation of a sample's gradient over its mean goes from {first} to "
             f"{last}."
         )

@@ -17,6 +17,8 @@ class _Average:
     """One objective, critic and pair, at its largest N; the exact error is deviation / sqrt(N)."""
 
     name: str
+    distance: float
+    scale: float  # standard deviation of the second normal, over that of the first
     is_finite: bool
     samples: float
     repeats: float
@@ -59,9 +61,9 @@ def _averages(results: Results, distance: float) -> tuple[list[_Average], list[_
         samples, repeats, slope, slope_error, mean, error = (number(column) for column in numbers)
         bias = abs(mean - number("expectation"))
         deviation = number("deviation") if is_finite else math.nan
-        one = _Average(name, is_finite, samples, repeats, slope, slope_error, bias, error, deviation)
-        is_judged = number("distance") == distance and number("scale") == 1
-        (judged if is_judged else others).append(one)
+        pair = (number("distance"), number("scale"))
+        one = _Average(name, *pair, is_finite, samples, repeats, slope, slope_error, bias, error, deviation)
+        (judged if pair == (distance, 1) else others).append(one)
     if not judged or not all(one.is_finite for one in judged):
         raise UserError(f"{results.folder / AVERAGE}: no pair of equal normals {distance:g} apart")
     return judged, others
@@ -92,10 +94,7 @@ def _sample_average(results: Results, limit: Thresholds) -> Finding:
     off = [one for one in others if one.is_finite and abs(one.slope + 0.5) > limit["slope_gap"]]
     infinite = "no loss has an infinite variance"
     if heavy:
-        low, high = min(one.slope for one in heavy), max(one.slope for one in heavy)
-        infinite = (
-            f"the {len(heavy)} of losses whose variance is infinite lie between {low:.2f} and {high:.2f}"
-        )
+        infinite = f"the {len(heavy)} of losses whose variance is infinite {_lie(heavy)}"
 
     def slope(name: str, one: _Average) -> Evidence:
         reach = of_slope * one.slope_error
@@ -121,8 +120,27 @@ def _sample_average(results: Results, limit: Thresholds) -> Finding:
         f"Between normals {limit['distance']:g} standard deviations apart the {len(judged)} slopes, of all "
         f"objectives at their best and at a wrong critic, lie between {steepest.slope:.2f} and "
         f"{flattest.slope:.2f}, and at {samples:g} samples the error is within a factor of {factor:.2f} of "
-        f"the exact one. On the other pairs {len(off)} of {len(others) - len(heavy)} slopes of losses with a "
-        f"finite variance are more than {limit['slope_gap']:g} away from -1/2, and {infinite}.",
+        f"the exact one. Each slope is of {repeats:g} repeats. The verdict is on this pair alone"
+        + (f", not on {_pairs(others)}" if others else "")
+        + f". There {len(off)} of {len(others) - len(heavy)} slopes of losses with a finite variance are "
+        f"more than {limit['slope_gap']:g} away from -1/2"
+        + (f" (they {_lie(off)})" if off else "")
+        + f", and {infinite}.",
+    )
+
+
+def _lie(slopes: list[_Average]) -> str:
+    low, high = min(one.slope for one in slopes), max(one.slope for one in slopes)
+    return f"lie between {low:.2f} and {high:.2f}"
+
+
+def _pairs(averages: list[_Average]) -> str:
+    """The pairs of normals, by their distance and how much wider the second is."""
+    pairs = dict.fromkeys((one.distance, one.scale) for one in averages)
+    return " or ".join(
+        f"the one {distance:g} apart"
+        + ("" if scale == 1 else f" with a second normal {scale:.3g} times as wide")
+        for distance, scale in pairs
     )
 
 

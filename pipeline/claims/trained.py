@@ -8,6 +8,9 @@ from pipeline.claims.results import Results
 from pipeline.errors import UserError
 from pipeline.statistics import count_to_interval
 
+DEGENERATE = 0.9  # the share of C1a: of the samples at one mode
+NBSP = "\N{NO-BREAK SPACE}"
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -20,6 +23,7 @@ class Protocol:
     modes: int
     collapse_below: float  # share of the modes
     counted: str  # stem of the metric that counts the modes held
+    largest: str  # stem of the metric with the share of the samples at the most frequent mode
     suffix: str  # of metrics' names, after their N
 
 
@@ -29,6 +33,7 @@ class Seed:
 
     values: Mapping[str, float]
     missed: bool  # the samples have not reached the data
+    largest_share: float | None  # of the samples at one mode; None where the table has no such number
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,14 @@ class Outcomes:
 
     collapsed: int
     missed: int
+    missed_degenerate: int | None  # of those missed, at one mode all the same; None where that is not known
     diverged: int
     seeds: int
+
+    @property
+    def reached(self) -> int:
+        """Seeds that reached the data."""
+        return self.seeds - self.missed - self.diverged
 
     def bounds(self, tail: float) -> tuple[float, float]:
         """Bounds of the rate of collapse: a diverged seed is no collapse below and one above."""
@@ -80,10 +91,16 @@ def _collapse(results: Results, limit: Thresholds, collapsed: Callable[[Seed, Pr
         evidence += [
             Evidence(f"collapse_rate_{variant}", rate, "of the seeds", *bounds[variant]),
             Evidence(f"missed_seeds_{variant}", float(outcome.missed), "seeds"),
+            *degenerate_evidence(variant, outcome),
             Evidence(f"diverged_seeds_{variant}", float(outcome.diverged), "seeds"),
             _largest_share(results, protocol, variant, outcome),
         ]
-    reading = _reading(outcomes, bounds, titles(results, "variants"), limit["rate"])
+    place = titles(results, "benchmarks").get(protocol.benchmark, protocol.benchmark)
+    reading = (
+        _reading(outcomes, bounds, titles(results, "variants"), limit["rate"])
+        + power_reading(protocol.seeds, len(outcomes), tail, limit["rate"])
+        + degenerate_reading({place: list(outcomes.values())})
+    )
     return Finding(rates_to_verdict(bounds.values(), protocol.seeds, limit), evidence, reading)
 
 
@@ -101,12 +118,51 @@ def outcomes_of(
     protocol: Protocol, final: Sequence[Seed], collapsed: Callable[[Seed, Protocol], bool]
 ) -> Outcomes:
     """How the seeds of one variant ended, of which `final` did not diverge."""
+    shares = [seed.largest_share for seed in final if seed.missed]
+    known = [share for share in shares if share is not None]
     return Outcomes(
         collapsed=sum(collapsed(seed, protocol) for seed in final if not seed.missed),
-        missed=sum(seed.missed for seed in final),
+        missed=len(shares),
+        missed_degenerate=sum(share >= DEGENERATE for share in known) if len(known) == len(shares) else None,
         diverged=protocol.seeds - len(final),
         seeds=protocol.seeds,
     )
+
+
+def degenerate_evidence(name: str, outcome: Outcomes) -> list[Evidence]:
+    """How many of the seeds that missed the data are at one mode all the same; nothing where not known."""
+    if outcome.missed_degenerate is None:
+        return []
+    return [Evidence(f"missed_degenerate_seeds_{name}", float(outcome.missed_degenerate), "seeds")]
+
+
+def degenerate_reading(outcomes: Mapping[str, Sequence[Outcomes]]) -> str:
+    """A sentence on them, by the place of training; of variants of which it is known."""
+    said = []
+    for place, group in outcomes.items():
+        known = [one for one in group if one.missed_degenerate is not None]
+        missed = sum(one.missed for one in known)
+        if missed:
+            said.append(f"{sum(one.missed_degenerate or 0 for one in known)} of {missed} on {place}")
+    if not said:
+        return ""
+    return (
+        f" Besides, of the seeds that missed the data, which do not count as collapsed, {listed(said)} put "
+        f"at least {100 * DEGENERATE:g}{NBSP}% of their samples at one mode."
+    )
+
+
+def power_reading(seeds: int, intervals: int, tail: float, rate: float) -> str:
+    """A sentence on the least count of collapsed seeds that lifts a lower bound above `rate`."""
+    least = least_count(seeds, tail, rate)
+    asked = "no count lifts" if least is None else f"it takes {least} to lift"
+    return f" Of {seeds} seeds {asked} the bound above {rate:g}, {intervals} intervals holding together."
+
+
+def least_count(seeds: int, tail: float, rate: float) -> int | None:
+    """The fewest of `seeds` whose lower Clopper-Pearson bound is above `rate`; None where all are too few."""
+    counts = range(1, seeds + 1)
+    return next((count for count in counts if count_to_interval(count, seeds, tail).low > rate), None)
 
 
 def _reading(
@@ -148,6 +204,7 @@ def protocol_of(results: Results, benchmark: str) -> Protocol | None:
             modes,
             setting["collapse_below"],
             _COUNTED[setting["data"]["kind"]],
+            "largest_mode_share" if is_mixture else "largest_class_share",
             "" if is_mixture else "_held_out_classifier",
         )
     except KeyError as error:
@@ -172,9 +229,10 @@ _COUNTED = {
 def final_seeds(results: Results, protocol: Protocol, variant: str, stems: Sequence[str]) -> list[Seed]:
     """A variant's seeds at the final step, without those that diverged.
 
-    Raises UserError for a seed that did not diverge and lacks a number.
+    Raises UserError for a seed that did not diverge and lacks a number of `stems`.
     """
     table = "metrics.csv"
+    largest = f"{protocol.largest}_n{protocol.samples}{protocol.suffix}"
     names = {f"{stem}_n{protocol.samples}{protocol.suffix}": stem for stem in stems} | {"missed": "missed"}
     final: dict[tuple[int, str], tuple[float, float]] = {}
     diverged = set()
@@ -184,7 +242,7 @@ def final_seeds(results: Results, protocol: Protocol, variant: str, stems: Seque
         seed, metric = int(row["seed"]), row["metric"]
         if metric == "diverged" and float(row["value"]) > 0:
             diverged.add(seed)
-        elif metric in names:
+        elif metric in names or metric == largest:
             what = f"{metric} of {protocol.benchmark} {variant} seed {seed}"
             value = results.to_number(row["value"], table, what)
             final[seed, metric] = max(final.get((seed, metric), (-1.0, 0.0)), (float(row["step"]), value))
@@ -194,8 +252,13 @@ def final_seeds(results: Results, protocol: Protocol, variant: str, stems: Seque
             if (seed, metric) not in final:
                 where = f"{protocol.benchmark} {variant} seed {seed}"
                 raise UserError(f"{results.folder / table}: no {metric} of {where}")
-    found = [{stem: final[seed, metric][1] for metric, stem in names.items()} for seed in kept]
-    return [Seed(values, values["missed"] == 1) for values in found]
+    found = [
+        ({stem: final[seed, metric][1] for metric, stem in names.items()}, final.get((seed, largest)))
+        for seed in kept
+    ]
+    return [
+        Seed(values, values["missed"] == 1, None if share is None else share[1]) for values, share in found
+    ]
 
 
 def _largest_share(results: Results, protocol: Protocol, variant: str, outcome: Outcomes) -> Evidence:

@@ -116,7 +116,9 @@ def _distinct(results: Results, variants: list[Variant]) -> list[Variant]:
 
 def variances(results: Results) -> Drawing | None:
     """Standard deviation of training against that of evaluation, a point per variant, a panel per metric."""
-    table = results.variance.dropna(subset=["training_variance", "evaluation_variance"])
+    measured = results.variance.dropna(subset=["training_variance", "evaluation_variance"])
+    zeros = (measured[["training_variance", "evaluation_variance"]] <= 0).sum(axis=1)
+    table = measured[zeros < 2]
     tasks = _tasks(results, table)
     if not tasks:
         return None
@@ -138,8 +140,10 @@ def variances(results: Results) -> Drawing | None:
         "over evaluations of one trained generator (across), a marker per variant, log scales; components of "
         f"variance by one-way random effects, from {resamples} sets of samples of each seed's final "
         "generator. On the line both are equal; above it more seeds help more than more samples. Triangles "
-        "at an edge: a variance estimated as 0. In the corner: the share of the variance that is training's, "
-        "median over the variants."
+        f"at an edge: one of the two estimated as 0 ({int((zeros == 1).sum())} of {len(measured)} points, a "
+        f"variant by a metric). Left out: {int((zeros == 2).sum())} points without any variance, of which no "
+        "share can be told. In the corner: the share of the variance that is training's, median over the "
+        "variants that are left."
     )
     alt = (
         "Scatter plots with a diagonal, of the standard deviation of training against that of evaluation, "
@@ -175,7 +179,13 @@ def _deviations(axes: Axes, table: pd.DataFrame, results: Results) -> None:
     share = table.training_share.median()
     if not math.isnan(share):
         axes.text(
-            0.97, 0.05, f"{100 * share:.0f} %", transform=axes.transAxes, ha="right", fontsize=6, color=INK
+            0.97,
+            0.05,
+            f"{round(100 * share, 1):g} %",
+            transform=axes.transAxes,
+            ha="right",
+            fontsize=6,
+            color=INK,
         )
 
 

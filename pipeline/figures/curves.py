@@ -1,6 +1,6 @@
 """What happens during training: one small panel per variant, by family, the benchmarks in it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ WORDS = {
     "classes_covered": "classes covered",
     "effective_classes": "effective modes (from coincidences among the samples)",
 }
+DECADES = ((0.001, "0.001"), (0.01, "0.01"), (0.1, "0.1"), (1, "1"))
 HALVES = ((0, "0"), (0.5, "½"), (1, "1"))
 WHOLES = ((0, "0"), (1, "1"), (2, "2"))
 Marks = tuple[tuple[float, str], ...]  # of the upward axis
@@ -41,36 +42,43 @@ class Course:
 
     title: str
     table: pd.DataFrame
+    n: int = 0  # samples that a value is measured on, where it is a metric
 
 
 def modes_through_training(results: Results) -> Drawing | None:
     """Share of the modes held at every checkpoint, of every variant, interquartile mean with its interval."""
-    return _modes(results, results.benchmarks)
+    return _modes(results, results.benchmarks, log=False)
 
 
 def many_modes_through_training(results: Results) -> Drawing | None:
-    """The same on the benchmarks of many modes, on which a few variants train."""
-    return _modes(results, results.more_modes)
+    """The same on the benchmarks of many modes, on which a few variants train, on a log scale.
+
+    Of a thousand modes most variants hold some twenty, which lie on the axis of a linear one.
+    """
+    return _modes(results, results.more_modes, log=True)
 
 
-def _modes(results: Results, benchmarks: dict[str, str]) -> Drawing | None:
+def _modes(results: Results, benchmarks: dict[str, str], log: bool) -> Drawing | None:
     courses, counted = [], []
     for benchmark, title in benchmarks.items():
         data = results.data(benchmark)
         stem, count = COUNTED[data["kind"]]
-        course = _followed(results, benchmark, title, stem, count(data))
+        course = _followed(results, benchmark, stem, count(data))
         if course is not None:
             courses.append(course)
             counted.append(f"of the {count(data):,} {WORDS[stem]} of {title}")
     if not courses:
         return None
     groups = _trained(results, benchmarks)
-    figure = _small_multiples(groups, courses, "share held", log=False, marks=HALVES)
+    label = "share held, log scale" if log else "share held"
+    figure = _small_multiples(groups, courses, label, log, DECADES if log else HALVES)
     caption = (
-        f"The share {' and '.join(counted)} through training, one panel per variant, by family: "
-        "interquartile mean over seeds (line) with its 95 % interval (band), measured on the samples of each "
-        "checkpoint; a perfect sampler has 1 (dotted). A line that falls is collapse, one that rises again "
-        f"recovery. Grey: the middle half of the interquartile means of all variants on {courses[0].title}."
+        f"The share {' and '.join(counted)} through training, one panel per variant, by family"
+        + (", log scale" if log else "")
+        + ": interquartile mean over seeds (line) with its 95 % interval (band), measured at each checkpoint "
+        f"on {_samples(courses)}; a perfect sampler has 1 (dotted). A line that falls is collapse, one "
+        "that rises again recovery. Grey: the middle half of the interquartile means of all variants on "
+        f"{courses[0].title}."
     )
     alt = _alt(groups, benchmarks, "the share of modes or classes held")
     return Drawing(figure, caption, alt, ("progress.csv",))
@@ -83,7 +91,7 @@ def spread_through_training(results: Results) -> Drawing | None:
         for benchmark, title in {**results.benchmarks, **results.more_modes}.items()
         if results.data(benchmark)["kind"] in ("ring", "grid")
     }
-    found = [_followed(results, name, title, "mode_spread_ratio", 1) for name, title in plane.items()]
+    found = [_followed(results, name, "mode_spread_ratio", 1) for name in plane]
     courses = [course for course in found if course is not None]
     if not courses:
         return None
@@ -92,23 +100,32 @@ def spread_through_training(results: Results) -> Drawing | None:
     caption = (
         "Spread of the samples within a mode over that of the data through training, median over the modes "
         "occupied, one panel per variant, by family: interquartile mean over seeds (line) with its 95 % "
-        "interval (band). A perfect sampler has 1 (dotted); below it a mode shrinks, to a point at 0; above "
-        "it samples blur, and 2.1 is the most: all further than 3 std from their mode's own centre. Grey: "
-        f"the middle half of the interquartile means of all variants on {courses[0].title}."
+        f"interval (band), measured at each checkpoint on {_samples(courses)}. A perfect sampler has 1 "
+        "(dotted); below it a mode shrinks, to a point at 0; above it samples blur, and 2.1 is the most: all "
+        "further than 3 std from their mode's own centre. Grey: the middle half of the interquartile means "
+        f"of all variants on {courses[0].title}."
     )
     return Drawing(figure, caption, _alt(groups, plane, "the spread within modes"), ("progress.csv",))
 
 
-def _followed(results: Results, benchmark: str, title: str, stem: str, count: int) -> Course | None:
+def _samples(courses: Sequence[Course]) -> str:
+    """N samples, or N on each benchmark where they differ."""
+    sizes = {course.title: course.n for course in courses}
+    if len(set(sizes.values())) == 1:
+        return f"N = {next(iter(sizes.values())):,} samples"
+    return "samples, N = " + " and ".join(f"{n:,} on {title}" for title, n in sizes.items())
+
+
+def _followed(results: Results, benchmark: str, stem: str, count: int) -> Course | None:
     """A metric at the checkpoints, over `count`; None when it is not among those that are kept."""
-    metric = results.metric_through_training(benchmark, stem)
+    metric = results.find_through_training(benchmark, stem)
     if metric is None:
         return None
     rows = results.progress
-    rows = rows[(rows.benchmark == benchmark) & (rows.metric == metric)]
+    rows = rows[(rows.benchmark == benchmark) & (rows.metric == metric.name)]
     shares = rows[["point", "low", "high"]] / count
     table = pd.concat([rows[["variant", "step"]], shares], axis=1).rename(columns={"point": "middle"})
-    return Course(title, _as_share(table, results, benchmark))
+    return Course(results.title(benchmark), _as_share(table, results, benchmark), metric.n)
 
 
 def _trained(results: Results, benchmarks: Iterable[str]) -> dict[str, list[Variant]]:
@@ -148,14 +165,18 @@ def _as_share(table: pd.DataFrame, results: Results, benchmark: str) -> pd.DataF
 
 
 def _small_multiples(
-    groups: dict[str, list[Variant]], courses: list[Course], label: str, log: bool, marks: Marks = HALVES
+    groups: dict[str, list[Variant]], courses: list[Course], label: str, log: bool, marks: Marks = ()
 ) -> Figure:
     rows = sum(-(-len(group) // COLUMNS) for group in groups.values())
     height = rows * (PANEL + TITLE) + len(groups) * HEAD + FOOT
     figure = Figure(figsize=(WIDTH, height))
     columns = min(COLUMNS, max(map(len, groups.values())))
     width = (WIDTH - LEFT - 0.03) / max(columns, 4)
-    limits = _limits(courses) if log else (0.0, 1.08 * marks[-1][0])
+    if marks:
+        low, high = marks[0][0], marks[-1][0]
+        limits = (low / 1.3, high * 1.3) if log else (low, 1.08 * high)
+    else:
+        limits = _limits(courses)
     context = _range_of_all(courses[0].table)
     top = height
     last: dict[int, Axes] = {}
@@ -237,7 +258,7 @@ def _ticks(axes: Axes, limits: tuple[float, float], log: bool, marks: Marks, fir
         axes.yaxis.set_major_locator(LogLocator(numticks=4))
         axes.yaxis.set_minor_locator(FixedLocator([]))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    else:
+    if marks:
         axes.set_yticks([place for place, _ in marks], [text for _, text in marks])
         axes.axhline(1, color="#555555", linestyle=":", linewidth=0.6, zorder=2)
     axes.set_ylim(*limits)

@@ -26,7 +26,8 @@ def family_panels(
 ) -> list[Axes]:
     """Draw `curves` {objective: (x, y)} on a log axis in y, in one panel per family that has any.
 
-    `limits` are those of y; what is not above 0 is not drawn. `height` of a panel is in inches, about;
+    `limits` are those of y; what is not above 0 is not drawn. A curve that ends before the
+    right end does so at a cross, which stands behind its name too. `height` of a panel is in inches, about;
     `first` counts the panels before. Returns the panels.
     """
     groups = {
@@ -59,7 +60,7 @@ def _draw(
     results: Results,
     inches: float,
 ) -> None:
-    ends, words, colours = [], [], []
+    ends, words, colours, reaching = [], [], [], []
     for place, (name, (x, y)) in enumerate(curves.items()):
         shown = np.where(y > 0, y, np.nan)
         look = LOOKS[family].line(place)
@@ -67,13 +68,23 @@ def _draw(
         finite = shown[np.isfinite(shown)]
         if not len(finite):
             continue
+        reaches = bool(np.isfinite(shown[-1]))
+        if not reaches:
+            last = np.flatnonzero(np.isfinite(shown))[-1]
+            axes.plot(x[last], shown[last], "x", color=look["color"], ms=4, mew=1.1, zorder=4)
         place_of_end = np.log(finite[-1] / limits[0]) / np.log(limits[1] / limits[0])
         ends.append(float(np.clip(place_of_end, 0, 1)))
-        words.append(str(results.objectives[name]["title"]))
+        words.append(str(results.objectives[name]["title"]) + ("" if reaches else " ×"))
+        reaching.append(reaches)
         colours.append(look["color"])
     gap = 1.2 * LABEL_SIZE / 72 / inches
-    for end, height, text, colour in zip(ends, spread(ends, gap), words, colours, strict=True):
-        axes.plot(LEADER, (end, height), transform=axes.transAxes, color=colour, linewidth=0.5, clip_on=False)
+    for end, height, text, colour, reaches in zip(
+        ends, spread(ends, gap), words, colours, reaching, strict=True
+    ):
+        if reaches:
+            axes.plot(
+                LEADER, (end, height), transform=axes.transAxes, color=colour, linewidth=0.5, clip_on=False
+            )
         shade = tuple(0.75 * part for part in colour)
         axes.text(
             LABEL_AT, height, text, transform=axes.transAxes, fontsize=LABEL_SIZE, color=shade, va="center"

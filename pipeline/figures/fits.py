@@ -195,8 +195,8 @@ def parallel_lines(results: Results) -> Drawing | None:
         "loss at the best critic against θ: what is finite is constant but for the Wasserstein distance; "
         f"infinite for {infinite} of {exact.objective.nunique()} objectives. (c)-({letter(2 + len(panels))}) "
         f"Trained from θ = {start:g} against a small network: |θ|, log scale, the median over seeds; dotted: "
-        "0.1; a curve ends where the median is lost. (c) Critics held by a penalty or by clipping, and the "
-        "same objectives free; the others by family, without any. At the end "
+        "0.1; a curve ends, at a cross, where the median is lost. (c) Critics held by a penalty or by "
+        "clipping, and the same objectives free; the others by family, without any. At the end "
         + (f"not half way: {', '.join(stuck)}." if stuck else "all are more than half way.")
     )
     alt = (

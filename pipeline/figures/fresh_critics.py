@@ -84,7 +84,8 @@ def fresh_critics_decay(results: Results) -> Drawing | None:
         "Decades by which the norm of the generator's gradient falls while a fresh critic is trained, the "
         f"generator of {_title(results)} held fixed after so many updates; left of 0 the norm grows. Marker: "
         "mean over the seeds whose norm is finite, a norm that float32 lost counting as 30 decades below 1; "
-        f"bar: its 95 % t interval, cut where it leaves the frame.{lost}"
+        f"bar: its 95 % t interval, cut where it leaves the frame; a triangle at the edge: a mean beyond "
+        f"it.{lost}"
     )
     return Drawing(
         figure,

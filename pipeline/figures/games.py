@@ -99,7 +99,7 @@ def games_dirac(results: Results) -> Drawing:
     figure = Figure(figsize=(WIDTH, 0.35 + 1.65 * rows), layout="constrained")
     figure.set_layout_engine("constrained", h_pad=0.06)
     panels = list(figure.subplots(rows, 4, sharex=True, sharey=True, squeeze=False).flat)
-    ends = []
+    ends, leaving = [], []
     for place, (axes, (name, remedy)) in enumerate(zip(panels, games, strict=False)):
         path, field = (one[(one.objective == name) & (one.remedy == remedy)] for one in (paths, arrows))
         axes.plot(*_arrows(field.iloc[:, 2:].to_numpy()), color=SOFT, linewidth=0.6)
@@ -110,6 +110,8 @@ def games_dirac(results: Results) -> Drawing:
             "" if remedy == "none" else f" + {REMEDIES.get(remedy, remedy)}"
         )
         axes.set_title(f"({letter(place)}) {title}", loc="left", fontsize=SMALL)
+        if path[["theta", "psi"]].abs().to_numpy().max() > _FRAME:
+            leaving.append(title)
         ends.append(f"{title} {np.hypot(path.theta.iloc[-1], path.psi.iloc[-1]):.2g}")
     start = float(np.hypot(paths.theta.iloc[0], paths.psi.iloc[0]))
     for axes in panels[len(games) :]:
@@ -125,6 +127,11 @@ def games_dirac(results: Results) -> Drawing:
         f"{int(paths.step.max())} alternating steps from the dot; the cross is the equilibrium. "
         f"Distance from it at the start: {start:.2g}; at the end: {'; '.join(ends)}."
     )
+    if leaving:
+        caption += (
+            f" Beyond the frame: {', '.join(leaving)}. A remedy is said to converge locally, from starts "
+            "near the equilibrium alone, which this start is not."
+        )
     return Drawing(
         figure,
         caption,

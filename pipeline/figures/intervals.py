@@ -3,9 +3,10 @@
 import math
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from pipeline.figures.rows import KINDS, Panel, collapse_panel, metric_panel, row_chart
-from pipeline.figures.style import Drawing
+from pipeline.figures.rows import KINDS, MISSED, Panel, collapse_panel, metric_panel, row_chart
+from pipeline.figures.style import Drawing, letter
 from pipeline.figures.tables import FAMILIES, Results, Variant
 
 # What a panel is spent on; the tables of the paper have every metric. The first one orders the rows.
@@ -45,18 +46,18 @@ def _of_kind(results: Results, kind: str) -> Drawing | None:
 
 def _intervals(results: Results, benchmark: str, stems: tuple[str, ...]) -> Drawing:
     panels = [panel for stem in stems if (panel := metric_panel(results, benchmark, stem)) is not None]
-    summary = results.summary[results.summary.benchmark == benchmark]
     trained = results.trained_on(benchmark)
     groups = {
         FAMILIES[family]: best_first([variant for variant in group if variant in trained], panels[0])
         for family, group in results.families.items()
         if any(variant in trained for variant in group)
     }
-    figure = row_chart(groups, [*panels, collapse_panel(summary)])
-    return Drawing(figure, _caption(results, benchmark, panels), _alt(results, benchmark, panels), _SOURCE)
+    figure = row_chart(groups, [*panels, collapse_panel(results, benchmark)])
+    caption = _caption(results, benchmark, panels) + _starts(figure, panels)
+    return Drawing(figure, caption, _alt(results, benchmark, panels), _SOURCE)
 
 
-_SOURCE = ("summary.csv", "references.csv")
+_SOURCE = ("summary.csv", "metrics.csv", "references.csv")
 
 
 def best_first(variants: list[Variant], panel: Panel) -> list[Variant]:
@@ -82,9 +83,18 @@ def _caption(results: Results, benchmark: str, panels: list[Panel]) -> str:
     return (
         f"{results.title(benchmark)} after training, by family, in each ordered by {first}, the best "
         "first. Marker: interquartile mean over the seeds that did not diverge; bar: its 95 % bootstrap "
-        f"interval.{lines} Last panel: the share of seeds that collapsed, with its exact 95 % interval; "
-        "seeds that missed the data are not counted as collapsed."
+        f"interval.{lines} Last panel: {MISSED}."
     )
+
+
+def _starts(figure: Figure, panels: list[Panel]) -> str:
+    """A sentence on the axes that begin beyond 0, on which a short distance is little."""
+    names = [
+        f"({letter(place)})"
+        for place, axes in enumerate(figure.axes[: len(panels)])
+        if axes.get_xscale() == "linear" and axes.get_xlim()[0] > 0
+    ]
+    return f" Not from 0: the axis of {', '.join(names)}." if names else ""
 
 
 def _alt(results: Results, benchmark: str, panels: list[Panel]) -> str:

@@ -12,9 +12,11 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from pipeline.figures.style import FAINT, LOOKS, SOFT, WIDTH, letter, wrapped
 from pipeline.figures.tables import Results, Variant, to_records
+from pipeline.statistics import count_to_interval
 
 ROW, HEAD, FOOT = 0.118, 0.55, 0.3  # inches: a row, the titles and the axis
 GAP = 1.35  # rows between groups
+BELOW = 0.32  # rows by which the second value of a row stands under the first
 TITLE_CHARACTERS = 19  # what a panel is wide
 LOG_FROM = 30  # a positive metric that spans more than this factor over the variants gets a log axis
 KINDS = {
@@ -39,6 +41,7 @@ class Panel:
     notes: Mapping[str, str] = field(default_factory=dict)  # the same of single rows
     characters: int = TITLE_CHARACTERS  # of a line of the title
     hollow: Collection[str] = ()  # rows whose marker is not filled
+    beside: Mapping[str, Band] = field(default_factory=dict)  # a second value of a row: grey, below the first
 
 
 def row_chart(groups: Mapping[str, Sequence[Variant]], panels: Sequence[Panel]) -> Figure:
@@ -89,11 +92,18 @@ def _panel(axes: Axes, panel: Panel, variants: Mapping[str, Variant], places: Ma
         ):
             if not group:
                 continue
-            points = [panel.values[name][0] for name in group]
-            axes.plot(
-                points, [places[name] for name in group], look.marker, ms=3.4, mfc=inside, mec=edge,
-                mew=width, zorder=4,
-            )  # fmt: skip
+            for marker, shown in _in_frame(panel, group, look.marker).items():
+                axes.plot(
+                    list(shown.values()), [places[name] for name in shown], marker, ms=3.4, mfc=inside,
+                    mec=edge, mew=width, zorder=4, clip_on=marker not in "<>",
+                )  # fmt: skip
+    if panel.beside:
+        bars = [(low, high, places[name] - BELOW) for name, (_, low, high) in panel.beside.items()]
+        _segments(axes, bars, SOFT, 0.7, zorder=3)
+        axes.plot(
+            [point for point, _, _ in panel.beside.values()], [height for _, _, height in bars], "o", ms=2.2,
+            mfc="white", mec=SOFT, mew=0.6, zorder=4, linestyle="none",
+        )  # fmt: skip
     for name in places:
         if name not in panel.values:
             note = panel.notes.get(name, panel.empty)
@@ -104,6 +114,17 @@ def _panel(axes: Axes, panel: Panel, variants: Mapping[str, Variant], places: Ma
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     _scale(axes, panel)
+
+
+def _in_frame(panel: Panel, names: Sequence[str], marker: str) -> dict[str, dict[str, float]]:
+    """Marker -> row -> point: a triangle at the edge for a point beyond the panel's limits."""
+    found: dict[str, dict[str, float]] = {}
+    low, high = panel.limits or (-np.inf, np.inf)
+    for name in names:
+        point = panel.values[name][0]
+        edge = "<" if point < low else ">" if point > high else marker
+        found.setdefault(edge, {})[name] = min(max(point, low), high)
+    return found
 
 
 def _segments(axes: Axes, bars: Sequence[Band], colour: str, width: float, **more: object) -> None:
@@ -123,14 +144,20 @@ def _references(axes: Axes, references: pd.DataFrame) -> None:
         axes.axvline(row["value"], color="#555555", linestyle=line, linewidth=0.8, zorder=2)
 
 
-def _scale(axes: Axes, panel: Panel) -> None:
+def _is_log(panel: Panel) -> bool:
+    """Whether the axis is logarithmic: as the panel says, or as its values ask for."""
+    if panel.log is not None:
+        return panel.log
+    if panel.limits is not None:  # those of a share, which begin below 0
+        return False
     numbers = np.array([value for band in panel.values.values() for value in band[:2]])
     numbers = numbers[np.isfinite(numbers)]
-    log = panel.log
-    if log is None:
-        positive = bool(len(numbers)) and numbers.min() > 0
-        log = panel.higher_is_better is not True and positive and numbers.max() / numbers.min() > LOG_FROM
-    if log:
+    positive = bool(len(numbers)) and float(numbers.min()) > 0
+    return panel.higher_is_better is not True and positive and numbers.max() / numbers.min() > LOG_FROM
+
+
+def _scale(axes: Axes, panel: Panel) -> None:
+    if _is_log(panel):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(numticks=3))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -161,10 +188,35 @@ def bands(table: pd.DataFrame, columns: tuple[str, str, str] = ("point", "low", 
     return found
 
 
-def collapse_panel(summary: pd.DataFrame, title: str = "Collapse rate") -> Panel:
-    """The share of seeds that collapsed; every row of a variant repeats it."""
-    values = bands(summary.drop_duplicates("variant"), ("collapse_rate", "collapse_low", "collapse_high"))
-    return Panel(title, values, higher_is_better=False, limits=(-0.03, 1.03))
+def collapse_panel(results: Results, benchmark: str, prefix: str = "") -> Panel:
+    """The share of seeds that collapsed, beside it of those that missed the data.
+
+    Where no seed reached the data there is no rate, and a dash says so.
+    """
+    rows = results.summary[results.summary.benchmark == benchmark].drop_duplicates("variant")
+    values = bands(rows, ("collapse_rate", "collapse_low", "collapse_high"))
+    of_runs = results.metrics[results.metrics.benchmark == benchmark]
+    missed = of_runs[of_runs.metric == "missed"].groupby("variant")["value"].sum()
+    beside: dict[str, Band] = {}
+    for variant, left, diverged in zip(rows.variant, rows.seeds, rows.diverged, strict=True):
+        count = int(missed.get(variant, 0))
+        if count:
+            point, low, high = count_to_interval(count, int(left + diverged))
+            beside[str(variant)] = (point, low, high)
+        if count == left:
+            values.pop(variant, None)
+    title = f"{prefix}collapsed" if prefix else "Collapsed"
+    return Panel(
+        f"{title} (colour), missed (grey)", values, higher_is_better=False, limits=(-0.03, 1.03),
+        empty="— none reached", beside=beside,
+    )  # fmt: skip
+
+
+MISSED = (
+    "the share of seeds that collapsed (in colour) and, where there are any, of those that missed the data "
+    "(grey ring below), each with its exact 95 % interval; the missed do not count as collapsed, and a dash "
+    "stands where no seed reached the data, so that none could collapse"
+)
 
 
 def metric_panel(results: Results, benchmark: str, stem: str, prefix: str = "") -> Panel | None:

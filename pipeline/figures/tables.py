@@ -153,7 +153,8 @@ class Results:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """One row per benchmark, variant and metric, at the final step."""
-        return self._table("summary.csv", "benchmark variant metric point low high seeds collapse_rate mark")
+        columns = "benchmark variant metric point low high seeds diverged collapse_rate mark"
+        return self._table("summary.csv", columns)
 
     @cached_property
     def progress(self) -> pd.DataFrame:
@@ -309,10 +310,14 @@ class Results:
         found = self.find(benchmark, stem)
         return found.name if found else None
 
-    def metric_through_training(self, benchmark: str, stem: str) -> str | None:
-        """As `metric`, of the metrics at the checkpoints: they have an N of their own."""
+    def find_through_training(self, benchmark: str, stem: str) -> Metric | None:
+        """As `find`, of the metrics at the checkpoints: they have an N of their own."""
         names = dict.fromkeys(self.progress.loc[self.progress.benchmark == benchmark, "metric"])
-        found = _first([self._describe(name) for name in names], stem)
+        return _first([self._describe(name) for name in names], stem)
+
+    def metric_through_training(self, benchmark: str, stem: str) -> str | None:
+        """The full name of what `find_through_training` finds."""
+        found = self.find_through_training(benchmark, stem)
         return found.name if found else None
 
     def _describe(self, name: str) -> Metric:

@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.figures.rows import Band, Panel, collapse_panel, metric_panel, row_chart
+from pipeline.figures.rows import MISSED, Band, Panel, collapse_panel, metric_panel, row_chart
 from pipeline.figures.style import Drawing
 from pipeline.figures.tables import Results, Variant
 
@@ -67,8 +67,7 @@ def vanishing_and_collapse(results: Results) -> Drawing | None:
         if name is None or panel is None:
             continue
         panels.append(panel)
-        summary = results.summary[results.summary.benchmark == name]
-        panels.append(collapse_panel(summary, f"{results.benchmarks[name]}: collapse rate"))
+        panels.append(collapse_panel(results, name, f"{results.benchmarks[name]}: "))
     if len(panels) == 1:
         return None
     figure = row_chart({GROUPS[name]: members for name, members in grouped(results).items()}, panels)
@@ -76,8 +75,8 @@ def vanishing_and_collapse(results: Results) -> Drawing | None:
         "Theory beside training, one row per variant in the colour of its family. (a) The share of the exact "
         f"gradient that is left when two normals are {AT_DISTANCE:g} standard deviations apart (1: it still "
         f"grows; below {_power(SMALLEST)} drawn there). Beside it the outcome of "
-        "training: interquartile mean or rate over seeds with its 95 % interval; seeds that missed the data "
-        "are not counted as collapsed. Groups: the limit of the "
+        "training: the interquartile mean over seeds with its 95 % bootstrap interval, and "
+        f"{MISSED}. Groups: the limit of the "
         "slope s(r) for samples where the data is not; in each the smallest share first. Vertical lines as "
         "in the figures of each benchmark."
     )
@@ -86,5 +85,5 @@ def vanishing_and_collapse(results: Results) -> Drawing | None:
         "Dot-and-interval charts: what is left of the exact gradient beside the outcome of training "
         f"({', '.join(panel.title for panel in panels[1:])}), one row for each of {titles}."
     )
-    sources = ("theory/generator_gradient.csv", "summary.csv", "references.csv", "study.json")
+    sources = ("theory/generator_gradient.csv", "summary.csv", "metrics.csv", "references.csv", "study.json")
     return Drawing(figure, caption, alt, sources)

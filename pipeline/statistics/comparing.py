@@ -6,7 +6,11 @@ Its interval is Newcombe's score interval (2006, method 5), with the variance at
 the estimate: where no seed of one variant reaches the other's, resampling the seeds finds no variance at all.
 At 10 seeds and a probability of 0.95 the bootstrap covers 80 %, this 96 % (benchmarks/interval_coverage.csv).
 Several tasks: the mean over them, its variance at each end recovered from the tasks' own intervals (Zou &
-Donner 2008), which are of other seeds each.
+Donner 2008).
+All of these take the seeds of two variants, and of two tasks, as independent. That is not exactly so: seed i
+has the same random streams (first weights, batches, noise) in every variant and on every benchmark, so that
+the i-th seeds may end alike. Shared luck would make an interval of a difference too wide and one of a mean
+over tasks too narrow.
 Tests: Mann-Whitney, exact under permutation also with ties, and Holm's correction over a family of them.
 """
 
@@ -61,7 +65,7 @@ def _lower_end(point: float, m: int, n: int, z: float) -> float:
 
 
 def mean_of_tasks(tasks: Sequence[Interval]) -> Interval:
-    """Intervals of independent tasks -> that of their mean.
+    """Intervals of tasks, taken as independent -> that of their mean.
 
     low = mean - sqrt(sum (point_t - low_t)^2) / T, high alike. Zou & Donner 2008, "Construction of confidence
     limits about effect measures: a general approach", Statistics in Medicine 27.
