@@ -61,7 +61,7 @@ def _compile(reports: Path, content: str, target: Literal["pdf", "html"]) -> byt
 
 
 def finished(page: bytes, folder: Path) -> bytes:
-    """The HTML with linked pictures, and heads of tables that say to a screen reader what they are heads of."""
+    """The HTML with linked pictures, and heads of tables that say what they are heads of."""
     return linked_images(page, folder).replace(b"<th>", b'<th scope="col">')
 
 

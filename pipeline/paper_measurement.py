@@ -150,7 +150,7 @@ def _comparisons(results: Results) -> list[dict[str, Any]]:
 
 
 def _ends(results: Results, benchmark: str, metric: Metric) -> tuple[float, float]:
-    """The worst and the best value that a metric can have; NaN where it has no such end or it is not known."""
+    """The worst and the best value that a metric can have; NaN where there is none or it is not known."""
     data = results.data(benchmark)
     most = math.nan
     if metric.unit == "fraction":
