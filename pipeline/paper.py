@@ -33,7 +33,7 @@ def write_paper(root: Path) -> list[Path]:
     content = json.dumps(collect(root), allow_nan=False)
     built = {
         reports / "paper.pdf": packed(_compile(reports, content, "pdf")),
-        reports / "paper.html": linked_images(_compile(reports, content, "html"), root / FIGURES),
+        reports / "paper.html": finished(_compile(reports, content, "html"), root / FIGURES),
     }
     for path, document in built.items():
         path.write_bytes(document)
@@ -58,6 +58,11 @@ def _compile(reports: Path, content: str, target: Literal["pdf", "html"]) -> byt
     # One document per file; only images of pages come as a list.
     assert isinstance(document, bytes)
     return document
+
+
+def finished(page: bytes, folder: Path) -> bytes:
+    """The HTML with linked pictures, and heads of tables that say what they are heads of."""
+    return linked_images(page, folder).replace(b"<th>", b'<th scope="col">')
 
 
 def linked_images(page: bytes, folder: Path) -> bytes:

@@ -123,7 +123,8 @@ def _objectives(results: Results, root: Path) -> list[dict[str, Any]]:
 def _through_training(results: Results, benchmark: str) -> dict[str, Any]:
     """Which variants lost coverage, and which have lost their gradient or its norm at the last logged step.
 
-    fell: the final interval lies below that of an earlier checkpoint; gradient_vanished, gradient_infinite:
+    counted: the title of the metric by which; fell: the final interval lies below that of an earlier
+    checkpoint; gradient_vanished, gradient_infinite:
     by the median over seeds; vanished_below: the threshold.
     """
     stem, _ = COUNTED[results.data(benchmark)["kind"]]
@@ -139,6 +140,7 @@ def _through_training(results: Results, benchmark: str) -> dict[str, Any]:
     logged = results.history[results.history.benchmark == benchmark]
     norms = logged[logged.step == logged.step.max()].set_index("variant")[GRADIENT]
     return {
+        "counted": results.study["metrics"][stem]["title"],
         "fell": fell,
         "gradient_vanished": list(norms.index[norms < GRADIENT_VANISHED]),
         "gradient_infinite": list(norms.index[np.isinf(norms)]),

@@ -1,7 +1,7 @@
 """What the paper says of the measurement itself, as plain JSON values."""
 
 import json
-from math import inf
+import math
 from typing import Any
 
 import pandas as pd
@@ -9,7 +9,8 @@ import pandas as pd
 from pipeline.errors import UserError
 from pipeline.figures.calibration import FAMILY
 from pipeline.figures.comparisons import ALPHA
-from pipeline.figures.tables import CALIBRATION, Results, to_records
+from pipeline.figures.curves import COUNTED
+from pipeline.figures.tables import CALIBRATION, Metric, Results, to_records
 from pipeline.trust import QUANTITY
 
 SHOWN_N = 10_000  # of the table of estimators, or the largest N below that there is
@@ -119,7 +120,7 @@ def _known(results: Results, limits: pd.DataFrame) -> list[dict[str, Any]]:
             metric = next((one for one in results.measured(benchmark) if one.stem == stem), None)
             if len(found) and metric is not None:
                 (record,) = to_records(found)
-                ends = {"largest": None if record["largest"] == inf else record["largest"]}
+                ends = {"largest": None if record["largest"] == math.inf else record["largest"]}
                 known = {"benchmark": title, "metric": metric.title, "n": metric.n}
                 rows.append(known | record | ends)
     return rows
@@ -158,23 +159,49 @@ def _variance(results: Results) -> list[dict[str, Any]]:
 
 
 def _comparisons(results: Results) -> list[dict[str, Any]]:
-    """By benchmark and metric: the variants whose difference from the reference survives Holm."""
+    """By benchmark and metric: the variants whose difference from the reference survives Holm.
+
+    at_best, at_worst: in how many of its seeds the reference has the best or the worst value that there is.
+    """
     titles = {**results.benchmarks, **results.more_modes}
     rows = []
     for key, group in results.comparisons.groupby(["benchmark", "metric"], sort=False):
         benchmark, name = map(str, key)
         told = group[group.p_holm < ALPHA]
-        metric = next((one for one in results.measured(benchmark) if one.name == name), None)
+        metric = next(one for one in results.measured(benchmark) if one.name == name)
+        (reference,) = {one.name for one in results.trained_on(benchmark)} - set(group.variant)
+        values = results.metrics
+        values = values[
+            (values.benchmark == benchmark) & (values.variant == reference) & (values.metric == name)
+        ]
+        worst, best = _ends(results, benchmark, metric)
         rows.append(
             {
                 "benchmark": titles[benchmark],
-                "metric": metric.title if metric else name,
+                "name": name,
+                "metric": metric.title,
+                "reference": reference,
+                "reference_seeds": int(group.reference_seeds.max()),
+                "at_best": int((values.value == best).sum()),
+                "at_worst": int((values.value == worst).sum()),
                 "variants": len(group),
                 "better": list(told.variant[told.probability > 0.5]),
                 "worse": list(told.variant[told.probability < 0.5]),
             }
         )
     return rows
+
+
+def _ends(results: Results, benchmark: str, metric: Metric) -> tuple[float, float]:
+    """The worst and the best value that a metric can have; NaN where there is none or it is not known."""
+    data = results.data(benchmark)
+    most = math.nan
+    if metric.unit == "fraction":
+        most = 1.0
+    elif metric.unit in ("modes", "classes"):
+        most = float(COUNTED[data["kind"]][1](data))
+    ends = (0.0, most)
+    return ends if metric.higher_is_better else ends[::-1]
 
 
 def _protocol(results: Results, name: str) -> dict[str, Any]:

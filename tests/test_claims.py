@@ -338,6 +338,7 @@ def rename(claim: dict[str, Any], name: str) -> None:
         (lambda all_: all_[0].update(verdict="supported"), r"claims.0.verdict: unknown key 'verdict'"),
         (lambda all_: all_[0].pop("source"), r"claims.0.source: field required"),
         (lambda all_: all_[2]["criterion"].update(words="{gap}"), r"D3: criterion.words: braces"),
+        (lambda all_: all_[2].update(test="{gap}"), r"D3: test: braces"),
         (lambda all_: all_[0].update(shown_in=["results/nothing.csv"]), r"nothing.csv: no such file"),
     ],
 )

@@ -110,6 +110,43 @@ def test_html_needs_nothing_but_its_figures_and_has_mathml(base: Path) -> None:
     assert "url(" not in text
 
 
+def test_wide_things_scroll_in_boxes_of_their_own(many: Path) -> None:
+    """A line that may not break, a table or a figure outside of a box would widen the whole page."""
+    text = page(many)
+    unbroken = re.findall(r"([^{}\n]+)\{[^{}]*nowrap", text)
+    assert [rule.strip() for rule in unbroken] == [".interval, .variant", ".verdict"]
+    assert text.count("<table") == text.count('<div class="scroll"><table') > 12
+    assert text.count("<img") == text.count('<div class="scroll picture"><img') > 12
+    assert all(
+        len(interval) < 40 for interval in re.findall(r'<span class="small interval">(.*?)</span>', text)
+    )
+
+
+def test_html_has_contents_and_heads_of_columns(base: Path) -> None:
+    text = page(base)
+    contents = re.search(r'<nav role="doc-toc">.*?</nav>', text, flags=re.DOTALL)
+    assert contents is not None
+    for name in re.findall(r'<a href="#([^"]*)"', contents[0]):
+        assert f'id="{name}"' in text, name
+    assert "What the runs say" in contents[0]
+    heads = re.findall(r"<th\b[^>]*>", text)
+    assert len(heads) > 40
+    assert set(heads) == {'<th scope="col">'}
+
+
+def test_a_movie_is_a_figure_with_a_caption_and_a_still(copy: Path) -> None:
+    (copy / "reports/movies").mkdir()
+    (copy / "reports/movies/ring.webp").write_bytes(b"")
+    write_paper(copy)
+    (figure,) = re.findall(r'<figure class="movie">.*?</figure>', page(copy), flags=re.DOTALL)
+    assert re.search(r"<picture><source[^>]*prefers-reduced-motion[^>]*><img[^>]*></picture>", figure)
+    assert 'srcset="figures/ring_samples.svg"' in figure
+    assert '<a href="movies/ring.webp">' in figure
+    caption = re.sub(r"<[^>]*>", "", figure)
+    assert "Ring of 8: samples of the generator of every variant (3)" in caption
+    assert "up to 10,000 updates, of the first seed (number 0), from the same latents" in caption
+
+
 def test_every_figure_is_shown_with_its_alt_text(base: Path) -> None:
     figures = json.loads((base / "reports/figures/figures.json").read_text(encoding="utf-8"))
     # Those of many modes need other benchmarks.
@@ -236,14 +273,22 @@ def test_nothing_runs_out_of_the_page(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "words.html"
     subprocess.run(["pdftotext", "-bbox", many / "reports/paper.pdf", out], check=True)
     width, margin = 595.3, 2.5 / 2.54 * 72
-    boxes = re.findall(
-        r'xMin="([\d.-]+)" yMin="[\d.-]+" xMax="([\d.]+)" yMax="[\d.]+">(.*?)<', out.read_text()
-    )
+    bottom = 841.9 - 2.6 / 2.54 * 72
+    pages = out.read_text().split("<page ")[1:]
+    boxes = [
+        (number, *found)
+        for number, text in enumerate(pages, 1)
+        for found in re.findall(
+            r'xMin="([\d.-]+)" yMin="[\d.-]+" xMax="([\d.]+)" yMax="([\d.]+)">(.*?)<', text
+        )
+    ]
     assert len(boxes) > 5000
-    for left, right, word in boxes:
+    for number, left, right, low, word in boxes:
         assert float(left) > margin - 4, word
         # A point is what a justified line may overhang.
         assert float(right) < width - margin + 4, word
+        # Below the text stands the page's number only.
+        assert float(low) < bottom + 4 or word == str(number), (number, word)
 
 
 @pytest.mark.parametrize("column", ["point", "low", "collapse_rate"])
@@ -357,7 +402,7 @@ def test_what_training_did_to_coverage_and_gradient_is_named(base: Path, copy: P
     history.to_csv(results / "history.csv", index=False)
     write_paper(copy)
     text = words(copy)
-    assert "On Ring of 8 Minimax ends apart below an earlier checkpoint of its own in modes covered." in text
+    assert "On Ring of 8 Minimax ends apart below an earlier checkpoint of its own in modes occupied." in text
     assert re.search(r"is 0 or below [^.]* for Minimax, and infinite for Exponential\.", text)
     assert "An infinite norm is an overflow of the norm" in text
 
@@ -375,6 +420,97 @@ def test_seeds_that_missed_the_data_stand_beside_the_collapsed(many: Path, tmp_p
     assert re.fullmatch(r"1 of the \d+ variants whose slope vanishes \(3 of \d+ seeds\) and in .*", found[1])
     assert "and in 1 of the" in found[1]
     assert found[2].startswith("3 of ")
+
+
+def test_what_cannot_be_believed_is_not_ranked(base: Path, copy: Path) -> None:
+    """The fixture marks every KL."""
+    said = "Not ranked, because every value has a mark that it cannot be believed"
+    best = r'<figure id="best-ring".*?</figure>'
+
+    def table(root: Path) -> tuple[str, str]:
+        found = re.search(best, page(root), flags=re.DOTALL)
+        assert found is not None
+        caption, rows = found[0].split("</figcaption>")
+        return caption, html.unescape(re.sub(r"<[^>]*>", "", rows))
+
+    caption, rows = table(base)
+    assert said in caption
+    assert "Kl forward" not in rows
+    path = copy / "reports/results/summary.csv"
+    summary = pd.read_csv(path)
+    summary.loc[(summary.metric == "kl_forward_n2500") & (summary.variant == "minimax"), "mark"] = ""
+    summary.to_csv(path, index=False)
+    write_paper(copy)
+    caption, rows = table(copy)
+    assert "Kl forward" in rows
+    assert "Kl reverse" not in rows
+    assert said in caption
+
+
+def test_comparisons_say_where_no_variant_can_be_better_or_worse(many: Path, tmp_path: Path) -> None:
+    ceiling = "has the best possible value in all of its seeds, no variant can be better: "
+    ground = "has the worst possible value in most of its seeds"
+    text = words(many)
+    assert ceiling not in text.replace("Where Non-saturating ", "")
+    assert "where it has the worst possible value" not in text.lower()
+    shutil.copytree(many, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "reports/results/metrics.csv"
+    table = pd.read_csv(path)
+    reference = table.variant == "non_saturating"
+    table.loc[reference & (table.metric == "modes_occupied_n2500"), "value"] = 8
+    recall = reference & (table.metric == "recall_k3_n599_held_out_classifier")
+    table.loc[recall, "value"] = np.where(table.seed[recall] < 6, 0, 0.01)
+    table.to_csv(path, index=False)
+    path = tmp_path / "reports/results/study.json"
+    study = json.loads(path.read_text())
+    study["metrics"]["recall_k3"]["unit"] = "fraction"
+    study["metrics"]["jsd"]["title"] = "Jensen-Shannon divergence"
+    path.write_text(json.dumps(study))
+    path = tmp_path / "reports/results/summary.csv"
+    summary = pd.read_csv(path)
+    summary.loc[summary.metric == "jsd_n2500", "mark"] = "beyond"
+    summary.to_csv(path, index=False)
+    write_paper(tmp_path)
+    text = words(tmp_path)
+    assert ceiling + "modes occupied on Ring of 8 (10 of 10 seeds)." in text
+    assert (
+        f"Where it {ground}, none can be shown to be worse: recall k3 on Digits 8x8 (6 of 10 seeds)." in text
+    )
+    assert "Every value of Jensen–Shannon divergence on Ring of 8 has a mark" in text
+
+
+def test_benchmarks_of_many_modes_stand_beside_the_others(tmp_path: Path) -> None:
+    write_results(tmp_path, seeds=4, without=FEW, more_modes=("grid", "stacked_digits"))
+    results = tmp_path / "reports/results"
+    for name in ("summary.csv", "metrics.csv", "references.csv"):
+        path = results / name
+        path.write_text(path.read_text().replace("effective_classes_n2500", "effective_classes_n1000"))
+    summary = pd.read_csv(results / "summary.csv")
+    band = ["point", "low", "high"]
+    for variant, level in {"minimax": 3, "exponential": 4, "wgan_gp": 24}.items():
+        rows = (summary.benchmark == "grid") & (summary.variant == variant)
+        summary.loc[rows & (summary.metric == "modes_covered_n2500"), band] = [
+            level,
+            level - 0.5,
+            level + 0.5,
+        ]
+        summary.loc[rows, "collapse_rate"] = float(variant != "wgan_gp")
+    summary.to_csv(results / "summary.csv", index=False)
+    write_figures(tmp_path)
+    write_paper(tmp_path)
+    text = words(tmp_path)
+    assert "train 3 variants of them on Ring of 8 and Digits 8x8, and 2 of these on Grid of 25 and" in text
+    assert (
+        "On Grid of 25 WGAN-GP has an interquartile mean of modes covered of 24.0 [23.5, 24.5], apart from "
+        "all other variants, of which Minimax comes next with 3.00 [2.50, 3.50]; all 4 seeds of Minimax "
+        "collapsed, and 0 of 4 of WGAN-GP." in text
+    )
+    assert re.search(r"it has collapsed when [^(]*\([^)]*Grid of 25: 50 %, Stacked digits: 50 %\)", text)
+    assert re.search(r"fewer samples are drawn than at the end: \S+ is 500 on Ring of 8,", text)
+    # The caption has the N of most columns, and the column its own.
+    assert re.search(r"Effective classes, \S+ ?= ?1,000 higher", text)
+    assert re.search(r"Stacked digits, \S+ ?= ?2,500 unless the column says another", text)
+    assert re.search(r"reference .*? 1000 \[980, 1020\] 1000 \[980, 1020\]", text)
 
 
 def test_a_removed_variant_is_gone(base: Path, tmp_path: Path) -> None:

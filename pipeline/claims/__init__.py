@@ -75,8 +75,8 @@ def _record(claim: Claim, results: Results, root: Path) -> dict[str, Any]:
         "id": claim.id,
         "claim": claim.claim,
         "source": claim.source,
-        "test": claim.test,
-        "criterion": words(claim, claim.id),
+        "test": words(claim, "test", claim.id),
+        "criterion": words(claim, "criterion.words", claim.id),
         "thresholds": dict(claim.criterion.thresholds),
         "verdict": finding.verdict,
         "evidence": [

@@ -1,6 +1,6 @@
 """claims.yaml: what is claimed, and when it counts as supported or contradicted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,10 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class Criterion(Settings):
-    """When the claim counts as supported or contradicted; {name} in `words` is the threshold's value."""
+    """When the claim counts as supported or contradicted; {name} in `words` is the threshold's value.
+
+    So it is in the claim's `test`.
+    """
 
     words: Text
     thresholds: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], float]
@@ -39,6 +42,12 @@ class ClaimList(Settings):
     claims: tuple[Claim, ...]
 
 
+TEXTS: dict[str, Callable[[Claim], str]] = {
+    "test": lambda claim: claim.test,
+    "criterion.words": lambda claim: claim.criterion.words,
+}
+
+
 def load_claims(path: Path, judges: Mapping[str, Judge]) -> tuple[Claim, ...]:
     """The checked claims, one for each judge. Raises UserError (file, claim, what is allowed)."""
     claims = validate(ClaimList, read_yaml(path), str(path)).claims
@@ -55,19 +64,20 @@ def load_claims(path: Path, judges: Mapping[str, Judge]) -> tuple[Claim, ...]:
                 raise unknown("threshold", name, known, where)
         for name in sorted(known - set(given)):
             raise UserError(f"{where}: threshold {name!r} is missing")
-        words(claim, where)
+        for text in TEXTS:
+            words(claim, text, where)
     for name in judges:
         if name not in ids:
             raise UserError(f"{path}: claim {name!r} is missing; pipeline/claims judges it")
     return claims
 
 
-def words(claim: Claim, where: str) -> str:
-    """The criterion in words, its thresholds filled in. Raises UserError for braces that hold none."""
+def words(claim: Claim, text: str, where: str) -> str:
+    """One of TEXTS with its thresholds filled in. Raises UserError for braces that hold none."""
     values = {name: f"{value:g}" for name, value in claim.criterion.thresholds.items()}
     try:
-        return claim.criterion.words.format_map(values)
+        return TEXTS[text](claim).format_map(values)
     except (KeyError, ValueError, IndexError, AttributeError):
         raise UserError(
-            f"{where}: criterion.words: braces may only hold a threshold: {', '.join(sorted(values))}"
+            f"{where}: {text}: braces may only hold a threshold: {', '.join(sorted(values))}"
         ) from None
