@@ -37,6 +37,7 @@ OF_SOME = {
     "profiles",
     "variances",
     "calibration",
+    "critic_estimates",
     "three_panels",
     "likelihood_spread",
     "frozen_and_total",
