@@ -185,7 +185,7 @@ def test_c1_does_not_take_seeds_that_missed_the_data_for_collapsed(study: Study)
     assert (
         "4 of 4 on ring put at least 90\N{NO-BREAK SPACE}% of their samples at one mode" in record["reading"]
     )
-    assert "Of 10 seeds it takes 4 to lift the bound above 0.05, 2 intervals" in record["reading"]
+    assert "Of 10 seeds it takes 3 to lift the bound above 0.05, 2 intervals" in record["reading"]
 
 
 def test_c1a_needs_one_mode_and_c1b_few(study: Study) -> None:
