@@ -22,6 +22,7 @@ LOG_FROM = 30  # a positive metric that spans more than this factor over the var
 KINDS = {
     "floor": ("--", "floor of a perfect sampler (dashed)"),
     "ceiling": ("-.", "ceiling of a perfect sampler (dash-dotted)"),
+    "perfect": (":", "a perfect sampler (dotted)"),
     "real_vs_real": (":", "real against real (dotted)"),
 }
 Band = tuple[float, float, float]  # point, low, high
@@ -136,7 +137,7 @@ def _segments(axes: Axes, bars: Sequence[Band], colour: str, width: float, **mor
 
 
 def _references(axes: Axes, references: pd.DataFrame) -> None:
-    """Floors, ceilings and real against real, as a line with its band."""
+    """References, each as a line with its band."""
     for row in to_records(references):
         line, _ = KINDS[row["kind"]]
         if row["low"] is not None and row["high"] is not None and row["high"] > row["low"]:

@@ -242,7 +242,7 @@ class Results:
 
     @cached_property
     def references(self) -> pd.DataFrame:
-        """Floors, ceilings and real against real."""
+        """Floors, ceilings, other values of a perfect sampler, and real against real."""
         return self._table("references.csv", "benchmark metric kind value low high")
 
     @cached_property
