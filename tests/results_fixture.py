@@ -20,7 +20,7 @@ from pipeline.comparison_tables import (
     SCORE_COLUMNS,
     VARIANCE_COLUMNS,
 )
-from pipeline.metrics.registry import METRICS, split_name
+from pipeline.metrics import registry
 from pipeline.shown import GALLERY_IMAGES, GALLERY_POINTS, GALLERY_SEEDS, write_progress, write_samples
 
 SOURCES = Path(__file__).parents[1] / "reports"
@@ -312,7 +312,8 @@ def _write_tables(
     for benchmark, names in used.items():
         for metric, target in names.items():
             kinds = ("floor", "ceiling") if benchmark in ("ring", "grid") else ("real_vs_real",)
-            if benchmark in ("ring", "grid") and METRICS[split_name(metric).stem].higher_is_better is None:
+            entry = registry.METRICS[registry.split_name(metric).stem]
+            if benchmark in ("ring", "grid") and entry.higher_is_better is None:
                 kinds = ("perfect",)
             references += [
                 {
