@@ -114,7 +114,7 @@ def test_wide_things_scroll_in_boxes_of_their_own(many: Path) -> None:
     """A line that may not break, a table or a figure outside of a box would widen the whole page."""
     text = page(many)
     # Of the style sheet alone: on the page, one long line, the search would take the square of its length.
-    style = text[text.index("<style>") : text.index("</style>")]
+    style = "".join(re.findall(r"<style>(.*?)</style>", text, flags=re.DOTALL))
     unbroken = re.findall(r"([^{}\n]+)\{[^{}]*nowrap", style)
     assert [rule.strip() for rule in unbroken] == [".interval, .variant", ".verdict"]
     assert text.count("<table") == text.count('<div class="scroll"><table') > 12
