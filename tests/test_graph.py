@@ -38,8 +38,12 @@ TIMINGS = Path(".work/timings/smoke")
 SHORTER = (
     ("__init__", "RANDOM_PAIRS = 200", "RANDOM_PAIRS = 3"),
     ("trained_critic", "STEPS = 2000", "STEPS = 10"),
+    ("free_game", "UPDATES = 300", "UPDATES = 30"),
     ("trained_fit", "UPDATES = 600", "UPDATES = 5"),
+    ("trained_fit", "SEEDS = 5", "SEEDS = 2"),
     ("parallel_lines", "UPDATES = 800", "UPDATES = 20"),
+    ("parallel_lines", "SEEDS = 10", "SEEDS = 2"),
+    ("dirac_tables", "STEPS = 2000", "STEPS = 320"),
 )
 # What a study makes and git keeps; the tests start without it.
 MADE = ("dvc.lock", "reports/figures", "reports/paper.pdf", "reports/paper.html")
