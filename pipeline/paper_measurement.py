@@ -7,13 +7,12 @@ from typing import Any
 import pandas as pd
 
 from pipeline.errors import UserError
-from pipeline.figures.calibration import FAMILY
+from pipeline.figures.calibration import FAMILY, SHOWN_N
 from pipeline.figures.comparisons import ALPHA
 from pipeline.figures.curves import COUNTED
 from pipeline.figures.tables import CALIBRATION, Metric, Results, to_records
 from pipeline.trust import QUANTITY
 
-SHOWN_N = 10_000  # of the table of estimators, or the largest N below that there is
 KNOWN = "known_density_"
 REJECTS = "two_sample_rejects"  # as pipeline/calibration/trial.py calls it
 
@@ -68,7 +67,6 @@ def _estimator(
         **{key: protocol[key] for key in ("title", "cost", "largest_dimensions", "largest_samples")},
         "quantities": [one["title"] for name, one in facts.items() if not name.endswith("_bound")],
         "bounds": any(name.endswith("_bound") for name in facts),
-        "judged_by": facts[quantity]["title"],
         "smallest": shown,
         "repeats": [int(repeats.min()), int(repeats.max())],
     }
@@ -117,7 +115,7 @@ def _known(results: Results, limits: pd.DataFrame) -> list[dict[str, Any]]:
         at = table[table.n == results.study["benchmarks"][benchmark]["evaluation_samples"]]
         for stem, quantity in QUANTITY.items():
             found = at[at.quantity == quantity]
-            metric = next((one for one in results.measured(benchmark) if one.stem == stem), None)
+            metric = results.find(benchmark, stem)
             if len(found) and metric is not None:
                 (record,) = to_records(found)
                 ends = {"largest": None if record["largest"] == math.inf else record["largest"]}
@@ -141,18 +139,16 @@ def _variance(results: Results) -> list[dict[str, Any]]:
     """By benchmark and metric: median over variants of the share of variance that is training's."""
     rows = []
     table = results.variance.dropna(subset=["training_share"])
-    titles = {**results.benchmarks, **results.more_modes}
     for key, group in table.groupby(["benchmark", "metric"], sort=False):
         benchmark, name = map(str, key)
         metric = next((one for one in results.measured(benchmark) if one.name == name), None)
         rows.append(
             {
-                "benchmark": titles[benchmark],
+                "benchmark": results.title(benchmark),
                 "metric": metric.title if metric else name,
                 "variants": len(group),
                 "training_share": float(group.training_share.median()),
                 "least": float(group.training_share.min()),
-                "standard_error": _plain(group.standard_error.median()),
             }
         )
     return rows
@@ -163,7 +159,6 @@ def _comparisons(results: Results) -> list[dict[str, Any]]:
 
     at_best, at_worst: in how many of its seeds the reference has the best or the worst value that there is.
     """
-    titles = {**results.benchmarks, **results.more_modes}
     rows = []
     for key, group in results.comparisons.groupby(["benchmark", "metric"], sort=False):
         benchmark, name = map(str, key)
@@ -177,7 +172,7 @@ def _comparisons(results: Results) -> list[dict[str, Any]]:
         worst, best = _ends(results, benchmark, metric)
         rows.append(
             {
-                "benchmark": titles[benchmark],
+                "benchmark": results.title(benchmark),
                 "name": name,
                 "metric": metric.title,
                 "reference": reference,
